@@ -1,0 +1,26 @@
+"""Everything the SMART part keeps."""
+
+from smart.models.authorization import AuthorizationRequest, Grant
+from smart.models.healthcare import HealthcareModule
+from smart.models.launch import LaunchContext
+from smart.models.oauth import (
+    AccessToken,
+    Application,
+    AuthorizationCode,
+    DeviceGrant,
+    IDToken,
+    RefreshToken,
+)
+
+__all__ = [
+    "AccessToken",
+    "Application",
+    "AuthorizationCode",
+    "AuthorizationRequest",
+    "DeviceGrant",
+    "Grant",
+    "HealthcareModule",
+    "IDToken",
+    "LaunchContext",
+    "RefreshToken",
+]

@@ -1,0 +1,10 @@
+"""App configuration."""
+
+from django.apps import AppConfig
+
+
+class AccountsConfig(AppConfig):
+    """People, sign-in and sessions."""
+
+    name = "authfi.accounts"
+    label = "accounts"

@@ -1,0 +1,110 @@
+"""People of a tenant, what they may do, how they sign in, and their sessions (D2, D8, N8, N14)."""
+
+from typing import ClassVar
+from uuid import uuid4
+
+from django.contrib.auth.models import AbstractBaseUser
+from django.db import models
+from django_otp.models import Device, ThrottlingMixin, TimestampMixin
+
+from authfi.crypto.fields import BlindIndexField, SealedJSONField, SealedTextField
+from authfi.lib.models import BoundManager, TenantModel
+from authfi.lib.tenancy import bound_id
+
+
+class Role(models.TextChoices):
+    """What a person is in the organisation; policies speak of these."""
+
+    DOCTOR = "doctor"
+    NURSE = "nurse"
+    PATIENT = "patient"
+    ADMIN = "admin"
+    PRIVACY_OFFICER = "privacy-officer"
+    OPERATOR = "operator"
+
+
+CLINICAL_ROLES = frozenset({Role.DOCTOR, Role.NURSE})
+CONSOLE_ROLES = frozenset({Role.ADMIN, Role.OPERATOR, Role.PRIVACY_OFFICER})
+
+
+class User(AbstractBaseUser, TenantModel):
+    """One person of one tenant. The same e-mail in two tenants is two people.
+
+    Found by the blind index of the e-mail, which is unique by itself, since its key is the
+    tenant's own.
+    """
+
+    plain_columns: ClassVar[dict[str, str]] = {"password": "an Argon2 hash"}
+
+    email = SealedTextField()
+    email_index = BlindIndexField(source="email", unique=True)
+    name = SealedTextField()
+    fhir_user = SealedTextField(null=True)
+    fhir_user_index = BlindIndexField(source="fhir_user", null=True)
+    npi = SealedTextField(null=True)
+    npi_index = BlindIndexField(source="npi", null=True)
+    mrn = SealedTextField(null=True)
+    mrn_index = BlindIndexField(source="mrn", null=True)
+    is_active = models.BooleanField(default=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    USERNAME_FIELD = "email_index"
+    REQUIRED_FIELDS: ClassVar[list[str]] = []
+
+    class Meta(TenantModel.Meta):
+        constraints = [
+            models.UniqueConstraint(
+                fields=["tenant_id", "fhir_user_index"],
+                condition=models.Q(fhir_user_index__isnull=False),
+                name="user_fhir_user_once",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"person {self.pk}"
+
+
+class RoleAssignment(TenantModel):
+    """A role given to a person."""
+
+    plain_columns: ClassVar[dict[str, str]] = {"role": "names a role"}
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="role_assignments")
+    role = models.CharField(max_length=32, choices=Role)
+
+    class Meta(TenantModel.Meta):
+        constraints = [
+            models.UniqueConstraint(fields=["tenant_id", "user", "role"], name="role_given_once")
+        ]
+
+
+class Session(TenantModel):
+    """A browser session. The cookie's value is kept as a digest only (N14)."""
+
+    plain_columns: ClassVar[dict[str, str]] = {"key_digest": "a keyed digest"}
+
+    key_digest = models.CharField(max_length=64, unique=True)
+    user = models.ForeignKey(
+        User, on_delete=models.CASCADE, null=True, related_name="browser_sessions"
+    )
+    data = SealedJSONField()
+    created_at = models.DateTimeField(auto_now_add=True)
+    last_seen_at = models.DateTimeField()
+    expires_at = models.DateTimeField(db_index=True)
+
+
+class TOTPDevice(TimestampMixin, ThrottlingMixin, Device):
+    """An authenticator app: a sealed 160-bit seed, each code once (N8)."""
+
+    plain_columns: ClassVar[dict[str, str]] = {"name": "a label such as 'phone'"}
+
+    tenant_id = models.UUIDField(default=bound_id, editable=False)
+    seal_row = models.UUIDField(default=uuid4, editable=False)
+    seed = SealedTextField()
+    last_step = models.BigIntegerField(default=-1)
+
+    objects: ClassVar[BoundManager["TOTPDevice"]] = BoundManager()
+
+    class Meta(Device.Meta):
+        base_manager_name = "objects"
+        default_manager_name = "objects"

@@ -1,0 +1,10 @@
+"""App configuration."""
+
+from django.apps import AppConfig
+
+
+class CryptoConfig(AppConfig):
+    """Keys, sealing and signing."""
+
+    name = "authfi.crypto"
+    label = "crypto"

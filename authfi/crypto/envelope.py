@@ -1,0 +1,50 @@
+"""AES-256-GCM with a key number in front: `version | key number | nonce | ciphertext` (K1-K3)."""
+
+import os
+from uuid import UUID
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+VERSION = 1
+NONCE_BYTES = 12
+HEADER_BYTES = 5
+KEY_BYTES = 32
+
+
+class SealBrokenError(ValueError):
+    """A sealed value was changed, moved to another row, or sealed under another key."""
+
+
+def new_key() -> bytes:
+    """A fresh 256-bit key."""
+    return AESGCM.generate_key(bit_length=KEY_BYTES * 8)
+
+
+def seal(key: bytes, key_number: int, plaintext: bytes, aad: bytes) -> bytes:
+    """Encrypt; `aad` says where the value lives and must be given again to open it."""
+    header = bytes([VERSION]) + key_number.to_bytes(4, "big")
+    nonce = os.urandom(NONCE_BYTES)
+    return header + nonce + AESGCM(key).encrypt(nonce, plaintext, header + aad)
+
+
+def open_sealed(key: bytes, blob: bytes, aad: bytes) -> bytes:
+    """Decrypt. Raises SealBrokenError."""
+    header, body = blob[:HEADER_BYTES], blob[HEADER_BYTES:]
+    try:
+        return AESGCM(key).decrypt(body[:NONCE_BYTES], body[NONCE_BYTES:], header + aad)
+    except (InvalidTag, ValueError) as error:
+        raise SealBrokenError("a sealed value does not open here") from error
+
+
+def key_number(blob: bytes) -> int:
+    """Which of the tenant's data keys sealed this. Raises SealBrokenError."""
+    if len(blob) <= HEADER_BYTES + NONCE_BYTES or blob[0] != VERSION:
+        raise SealBrokenError("not a sealed value")
+    return int.from_bytes(blob[1:HEADER_BYTES], "big")
+
+
+def place(tenant_id: UUID, table: str, column: str, row: object) -> bytes:
+    """The AAD of a field: tenant, table, column and row, each with its length in front (K2)."""
+    parts = (tenant_id.bytes, table.encode(), column.encode(), str(row).encode())
+    return b"".join(len(part).to_bytes(2, "big") + part for part in parts)

@@ -1,0 +1,250 @@
+"""Settings, each environment variable read once; `.env.example` lists them.
+
+`AUTHFI_MODE` is `demo` (the default: embedded, on this machine only), `test` or `production`.
+"""
+
+import secrets
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import environ
+from csp.constants import NONE, SELF
+from django.core.exceptions import ImproperlyConfigured
+
+from authfi.lib import dbsession, localfiles
+
+env = environ.FileAwareEnv()
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+MODE = env.str("AUTHFI_MODE", default="")
+if not MODE:
+    meant = [name for name in ("DATABASE_URL", "REDIS_URL", "ORIGIN", "KEK_URL") if name in env.ENVIRON]
+    if meant:
+        raise ImproperlyConfigured(f"{meant[0]} is set, but AUTHFI_MODE is not: say production.")
+    MODE = "demo"
+if MODE not in ("demo", "test", "production"):
+    raise ImproperlyConfigured(f"AUTHFI_MODE is {MODE!r}: say demo, test or production.")
+DEMO = MODE == "demo"
+PRODUCTION = MODE == "production"
+
+HOST = env.str("HOST", default="127.0.0.1")
+PORT = env.int("PORT", default=8000)
+DATA_DIR = Path(env.str("DATA_DIR", default=str(BASE_DIR / ".data"))).resolve()
+ORIGIN = env.str("ORIGIN") if PRODUCTION else env.str("ORIGIN", default=f"http://localhost:{PORT}")
+ORIGIN = ORIGIN.rstrip("/")
+if DEMO and HOST not in ("127.0.0.1", "localhost", "::1"):
+    raise ImproperlyConfigured(f"HOST={HOST}: the demo is served on a loopback address only.")
+
+DEBUG = False
+SECRET_KEY = (
+    env.str("SECRET_KEY")
+    if PRODUCTION
+    else localfiles.read_or_create(
+        DATA_DIR / "secret.key", lambda: secrets.token_urlsafe(48).encode()
+    ).decode()
+)
+KEK_URL = (
+    env.str("KEK_URL")
+    if PRODUCTION
+    else env.str("KEK_URL", default=f"file://{DATA_DIR / 'kek.key'}")
+)
+AUDIT_KEY_FILE = Path(
+    env.str("AUDIT_KEY_FILE")
+    if PRODUCTION
+    else env.str("AUDIT_KEY_FILE", default=str(DATA_DIR / "audit.key"))
+)
+PASSWORD_PEPPER = SECRET_KEY
+
+TRUSTED_PROXIES = env.list("TRUSTED_PROXIES", default=[])
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[urlsplit(ORIGIN).hostname or ""])
+if not PRODUCTION:
+    ALLOWED_HOSTS = ["localhost", "127.0.0.1", "[::1]", "testserver"]
+
+INSTALLED_APPS = [
+    "django.contrib.contenttypes",
+    "django.contrib.auth",
+    "django.contrib.staticfiles",
+    "oauth2_provider",
+    "django_otp",
+    "rest_framework",
+    "csp",
+    "authfi.crypto",
+    "audit",
+    "tenants",
+    "authfi.accounts",
+    "consent",
+    "smart",
+    "authfi",
+]
+if DEMO or MODE == "test":
+    INSTALLED_APPS.append("smart.demo")
+
+MIDDLEWARE = [
+    "tenants.middleware.request_middleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "tenants.middleware.tenant_middleware",
+    "authfi.accounts.middleware.session_middleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "authfi.accounts.middleware.person_middleware",
+]
+ROOT_URLCONF = "authfi.urls"
+TENANT_URLCONF = "authfi.tenant_urls"
+ASGI_APPLICATION = "authfi.asgi.application"
+SILENCED_SYSTEM_CHECKS = [
+    "security.W001",  # SecurityMiddleware is there, behind our own request middleware
+]
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "tenants.context.page",
+            ],
+        },
+    }
+]
+
+DATABASE_ROUTERS: list[str] = []
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+
+def _database(variable: str) -> dict[str, Any]:
+    config: dict[str, Any] = dict(env.db(variable))
+    config["CONN_MAX_AGE"] = 0
+    if config["ENGINE"] == "django.db.backends.postgresql":
+        config.setdefault("OPTIONS", {})
+        config["OPTIONS"]["pool"] = {
+            "min_size": env.int("DATABASE_POOL_MIN", default=1),
+            "max_size": env.int("DATABASE_POOL_MAX", default=12),
+            "timeout": 10,
+            "reset": dbsession.clear_pooled,
+        }
+        config["OPTIONS"]["prepare_threshold"] = 3
+    return config
+
+
+if "DATABASE_URL" in env.ENVIRON:
+    DATABASES = {"default": _database("DATABASE_URL")}
+    DATABASE_APP_ROLE = DATABASES["default"]["USER"]
+    if "DATABASE_OWNER_URL" in env.ENVIRON:
+        owner = dict(env.db("DATABASE_OWNER_URL"))
+        DATABASES["owner"] = {**owner, "TEST": {"MIRROR": "default"}}
+elif PRODUCTION:
+    raise ImproperlyConfigured("DATABASE_URL is not set: production runs on PostgreSQL.")
+else:
+    DATABASE_APP_ROLE = ""
+    DATABASES = {
+        "default": {
+            "ENGINE": "django.db.backends.sqlite3",
+            "NAME": DATA_DIR / "authfi.sqlite3",
+            "CONN_MAX_AGE": None,
+            "OPTIONS": {
+                "transaction_mode": "IMMEDIATE",
+                "timeout": 20,
+                "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+            },
+        }
+    }
+MIGRATION_DATABASE = "owner" if "owner" in DATABASES else "default"
+# Every model of the toolkit is swapped, so it has no table of its own to migrate.
+MIGRATION_MODULES: dict[str, str | None] = {"oauth2_provider": None}
+
+REDIS_URL = env.str("REDIS_URL", default="")
+CACHES: dict[str, dict[str, Any]] = {
+    "default": (
+        {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}
+        if REDIS_URL
+        else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
+    )
+}
+
+AUTH_USER_MODEL = "accounts.User"
+AUTHENTICATION_BACKENDS = ["authfi.accounts.backend.PasswordBackend"]
+PASSWORD_HASHERS = ["authfi.accounts.passwords.PepperedArgon2"]
+LOGIN_URL = "login"
+
+SESSION_COOKIE_SECURE = PRODUCTION
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+CSRF_USE_SESSIONS = True
+CSRF_COOKIE_SECURE = PRODUCTION
+CSRF_FAILURE_VIEW = "tenants.pages.csrf_failure"
+
+SECURE_SSL_REDIRECT = PRODUCTION
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
+SECURE_HSTS_SECONDS = 63_072_000 if PRODUCTION else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = PRODUCTION
+SECURE_HSTS_PRELOAD = PRODUCTION
+SECURE_REFERRER_POLICY = "no-referrer"
+SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+DATA_UPLOAD_MAX_MEMORY_SIZE = 65_536
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [NONE],
+        "script-src": [SELF],
+        "style-src": [SELF],
+        "img-src": [SELF],
+        "font-src": [SELF],
+        "connect-src": [SELF],
+        "form-action": [SELF],
+        "base-uri": [NONE],
+        "object-src": [NONE],
+        "frame-ancestors": [NONE],
+    }
+}
+
+USE_TZ = True
+TIME_ZONE = "UTC"
+LANGUAGE_CODE = "en"
+LANGUAGES = [("en", "English")]
+STATIC_URL = "/static/"
+STATIC_ROOT = env.str("STATIC_ROOT", default=str(DATA_DIR / "static"))
+STATICFILES_DIRS = [BASE_DIR / "static"]
+WHITENOISE_USE_FINDERS = not PRODUCTION
+WHITENOISE_AUTOREFRESH = False
+
+OAUTH2_PROVIDER_APPLICATION_MODEL = "smart.Application"
+OAUTH2_PROVIDER_ACCESS_TOKEN_MODEL = "smart.AccessToken"
+OAUTH2_PROVIDER_REFRESH_TOKEN_MODEL = "smart.RefreshToken"
+OAUTH2_PROVIDER_GRANT_MODEL = "smart.AuthorizationCode"
+OAUTH2_PROVIDER_ID_TOKEN_MODEL = "smart.IDToken"
+OAUTH2_PROVIDER_DEVICE_GRANT_MODEL = "smart.DeviceGrant"
+OAUTH2_PROVIDER = {
+    "OAUTH2_VALIDATOR_CLASS": "smart.server.validator.SmartValidator",
+    "ACCESS_TOKEN_EXPIRE_SECONDS": 900,
+    "AUTHORIZATION_CODE_EXPIRE_SECONDS": 60,
+    "PKCE_REQUIRED": True,
+    "OIDC_ENABLED": True,
+    "ALLOWED_REDIRECT_URI_SCHEMES": ["https", "http"],
+}
+
+REST_FRAMEWORK: dict[str, Any] = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["authfi.api.authentication.ManagementToken"],
+    "DEFAULT_PERMISSION_CLASSES": ["authfi.api.permissions.HasManagementScope"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "EXCEPTION_HANDLER": "authfi.api.problems.handle",
+    "UNAUTHENTICATED_USER": None,
+}
+
+CELERY_BROKER_URL = REDIS_URL or "filesystem://"
+CELERY_TASK_ALWAYS_EAGER = MODE == "test"
+CELERY_TASK_EAGER_PROPAGATES = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+
+LOGGING: dict[str, Any] = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"json": {"()": "authfi.lib.logs.JSONFormatter"}},
+    "handlers": {"stdout": {"class": "logging.StreamHandler", "formatter": "json", "stream": "ext://sys.stdout"}},
+    "root": {"handlers": ["stdout"], "level": env.str("LOG_LEVEL", default="WARNING")},
+}

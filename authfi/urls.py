@@ -1,0 +1,16 @@
+"""URLs outside any tenant."""
+
+from django.conf import settings
+from django.urls import include, path
+
+urlpatterns = [
+    path("api/v1/", include("authfi.api.urls")),
+    path("", include("smart.server.origin_urls")),
+]
+if "smart.demo" in settings.INSTALLED_APPS:
+    urlpatterns.append(path("", include("smart.demo.urls")))
+
+handler400 = "tenants.pages.bad_request"
+handler403 = "tenants.pages.forbidden"
+handler404 = "tenants.pages.not_found"
+handler500 = "tenants.pages.server_error"

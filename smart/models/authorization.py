@@ -1,0 +1,46 @@
+"""What was asked and what was allowed: authorization requests and grants (design D3)."""
+
+from typing import ClassVar
+
+from django.db import models
+
+from authfi.crypto.fields import BlindIndexField, SealedJSONField, SealedTextField
+from authfi.lib.models import TenantModel
+
+
+class AuthorizationRequest(TenantModel):
+    """A checked authorization request, kept here while its person signs in and decides."""
+
+    plain_columns: ClassVar[dict[str, str]] = {}
+
+    application = models.ForeignKey("smart.Application", on_delete=models.CASCADE)
+    launch_context = models.ForeignKey("smart.LaunchContext", on_delete=models.CASCADE, null=True)
+    parameters = SealedJSONField()
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField()
+    finished_at = models.DateTimeField(null=True)
+
+
+class Grant(TenantModel):
+    """What one person, or nobody, allowed one app: the row that codes and tokens hang on (D3)."""
+
+    plain_columns: ClassVar[dict[str, str]] = {
+        "scopes": "scopes granted",
+        "acr": "names an assurance level",
+        "ended_reason": "names a reason",
+    }
+
+    application = models.ForeignKey("smart.Application", on_delete=models.CASCADE)
+    user = models.ForeignKey("accounts.User", on_delete=models.CASCADE, null=True)
+    consent = models.ForeignKey("consent.Consent", on_delete=models.PROTECT, null=True)
+    launch_context = models.ForeignKey("smart.LaunchContext", on_delete=models.SET_NULL, null=True)
+    scopes = models.TextField()
+    patient = SealedTextField(null=True)
+    patient_index = BlindIndexField(source="patient", null=True)
+    context = SealedJSONField()
+    acr = models.CharField(max_length=64, blank=True)
+    auth_time = models.DateTimeField(null=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True)
+    ended_reason = models.CharField(max_length=64, blank=True)

@@ -1,0 +1,167 @@
+"""The toolkit's models, swapped: every row in a tenant, no secret in clear (design D4, D14).
+
+The toolkit's own `Grant` is the authorization code and is called so here; ours is
+`smart.models.authorization.Grant`. Its access-token, ID-token and device tables must exist for its
+settings, but stay empty: access tokens are signed statements, not rows.
+"""
+
+from typing import ClassVar
+from uuid import uuid4
+
+from django.db import models
+from oauth2_provider.models import (
+    AbstractAccessToken,
+    AbstractApplication,
+    AbstractDeviceGrant,
+    AbstractGrant,
+    AbstractIDToken,
+    AbstractRefreshToken,
+)
+
+from authfi.lib.models import BoundManager, TenantModel
+from authfi.lib.tenancy import bound_id
+
+SCOPE_COLUMNS = {"scope": "scopes granted", "token": "a keyed digest"}
+
+
+class Application(TenantModel, AbstractApplication):
+    """A registered app: what it is, where it lives, what it may ask for (REGI-01 to REGI-12)."""
+
+    plain_columns: ClassVar[dict[str, str]] = {
+        "client_id": "public",
+        "secret_digest": "a keyed digest of a 256-bit secret",
+        "name": "the app's public name",
+        "redirect_uris": "registered URLs",
+        "launch_uris": "registered URLs",
+        "post_logout_redirect_uris": "registered URLs",
+        "allowed_origins": "registered origins",
+        "scopes": "scopes it may ask for",
+        "grant_types": "names of grant types",
+        "client_type": "names a type",
+        "algorithm": "names an algorithm",
+        "state": "names a state",
+    }
+
+    class State(models.TextChoices):
+        ACTIVE = "active"
+        SUSPENDED = "suspended"
+
+    id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
+    client_id = models.CharField(max_length=100)
+    secret_digest = models.CharField(max_length=64, blank=True)
+    launch_uris = models.TextField(blank=True)
+    scopes = models.TextField(blank=True)
+    grant_types = models.TextField()
+    in_development = models.BooleanField(default=False)
+    access_token_seconds = models.PositiveIntegerField(default=900)
+    state = models.CharField(max_length=16, choices=State, default=State.ACTIVE)
+
+    user = None
+    client_secret = None
+    hash_client_secret = None
+    authorization_grant_type = None
+    skip_authorization = None
+    registration_source = None
+    cimd_expires_at = None
+
+    class Meta(TenantModel.Meta):
+        constraints = [
+            models.UniqueConstraint(fields=["tenant_id", "client_id"], name="client_id_once")
+        ]
+
+    def __str__(self) -> str:
+        return self.client_id
+
+    def allows_grant_type(self, *grant_types: str) -> bool:
+        """Whether any of the grant types is registered."""
+        return bool(set(self.grant_types.split()) & set(grant_types))
+
+    def is_usable(self, request: object) -> bool:
+        """Whether the app may act at all now."""
+        return self.state == self.State.ACTIVE
+
+    @property
+    def is_public(self) -> bool:
+        """True for an app that cannot keep a secret."""
+        return self.client_type == self.CLIENT_PUBLIC
+
+
+class AuthorizationCode(TenantModel, AbstractGrant):
+    """A code on its way from the authorize to the token endpoint: 60 seconds, used once (O4)."""
+
+    plain_columns: ClassVar[dict[str, str]] = {
+        "code": "a keyed digest",
+        "redirect_uri": "a registered URL",
+        "scope": "scopes granted",
+        "code_challenge": "a digest",
+        "code_challenge_method": "names a method",
+        "nonce": "opaque, the app's",
+    }
+
+    id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
+    code = models.CharField(max_length=64, unique=True)
+    grant = models.ForeignKey("smart.Grant", on_delete=models.CASCADE, related_name="codes")
+    used_at = models.DateTimeField(null=True)
+    claims = None
+    resource = None
+
+    class Meta(TenantModel.Meta):
+        pass
+
+
+class RefreshToken(TenantModel, AbstractRefreshToken):
+    """A refresh token as a digest; its family is its grant (D3, D4)."""
+
+    plain_columns: ClassVar[dict[str, str]] = SCOPE_COLUMNS
+
+    id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
+    grant = models.ForeignKey(
+        "smart.Grant", on_delete=models.CASCADE, related_name="refresh_tokens"
+    )
+    token_checksum = None
+    resource = None
+
+    class Meta(TenantModel.Meta):
+        pass
+
+
+class AccessToken(AbstractAccessToken):
+    """Required by the toolkit's settings; holds no rows (D4)."""
+
+    plain_columns: ClassVar[dict[str, str]] = {**SCOPE_COLUMNS, "token_checksum": "unused", "resource": "unused"}
+
+    tenant_id = models.UUIDField(default=bound_id, editable=False)
+    objects: ClassVar[BoundManager["AccessToken"]] = BoundManager()
+
+    class Meta(AbstractAccessToken.Meta):
+        base_manager_name = default_manager_name = "objects"
+
+
+class IDToken(AbstractIDToken):
+    """Required by the toolkit's settings; holds no rows (D4)."""
+
+    plain_columns: ClassVar[dict[str, str]] = SCOPE_COLUMNS
+
+    tenant_id = models.UUIDField(default=bound_id, editable=False)
+    objects: ClassVar[BoundManager["IDToken"]] = BoundManager()
+
+    class Meta(AbstractIDToken.Meta):
+        base_manager_name = default_manager_name = "objects"
+
+
+class DeviceGrant(AbstractDeviceGrant):
+    """Required by the toolkit's settings; holds no rows: there is no device flow."""
+
+    plain_columns: ClassVar[dict[str, str]] = {
+        "client_id": "unused",
+        "device_code": "unused",
+        "user_code": "unused",
+        "scope": "unused",
+        "status": "unused",
+    }
+
+    tenant_id = models.UUIDField(default=bound_id, editable=False)
+    objects: ClassVar[BoundManager["DeviceGrant"]] = BoundManager()
+
+    class Meta(AbstractDeviceGrant.Meta):
+        base_manager_name = default_manager_name = "objects"

@@ -1,0 +1,15 @@
+"""What every page knows."""
+
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest
+
+
+def page(request: HttpRequest) -> dict[str, Any]:
+    """Tenant, person and mode, for `base.html`."""
+    return {
+        "tenant": getattr(request, "tenant", None),
+        "person": getattr(request, "person", None),
+        "demo": settings.DEMO,
+    }

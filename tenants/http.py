@@ -1,0 +1,35 @@
+"""The request as middleware leaves it, and the tenant's own URLs."""
+
+from typing import TYPE_CHECKING
+
+from django.conf import settings
+from django.http import HttpRequest
+
+from authfi.lib.tenancy import TenantRef
+from tenants.models import Tenant
+
+if TYPE_CHECKING:
+    from authfi.accounts.sessions import Person
+
+
+class TenantRequest(HttpRequest):
+    """A request below `/t/{tenant}`: the tenant is found, active and bound."""
+
+    tenant: Tenant
+    if TYPE_CHECKING:
+        person: Person | None
+
+
+def issuer(tenant: TenantRef | Tenant) -> str:
+    """The tenant's issuer URL, without a trailing slash."""
+    return f"{settings.ORIGIN}/t/{tenant.slug}"
+
+
+def fhir_base(tenant: TenantRef | Tenant) -> str:
+    """The tenant's FHIR base URL: the `iss` of a launch and the `aud` of a request (EHRL-02)."""
+    return f"{issuer(tenant)}/fhir"
+
+
+def management_audience() -> str:
+    """The audience of management API tokens."""
+    return f"{settings.ORIGIN}/api/v1"

@@ -1,0 +1,90 @@
+"""What every request goes through first: where it comes from, and whose tenant it is (D2, T2)."""
+
+import re
+import secrets
+from collections.abc import Callable
+from ipaddress import ip_address, ip_network
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
+from django.urls import set_script_prefix
+
+from authfi.lib import requestinfo, tenancy
+from tenants import directory, pages
+from tenants.models import Tenant
+
+GetResponse = Callable[[HttpRequest], HttpResponseBase]
+
+_TENANT_PATH = re.compile(r"^/t/([a-z0-9-]{1,63})(/.*)?$")
+
+
+def request_middleware(get_response: GetResponse) -> GetResponse:
+    """Give the request an id, note where it comes from, and keep the demo on one name."""
+
+    def middleware(request: HttpRequest) -> HttpResponseBase:
+        info = requestinfo.RequestInfo(
+            request_id=secrets.token_hex(8),
+            ip=client_ip(request.META.get("REMOTE_ADDR", ""), request.headers.get("X-Forwarded-For", "")),
+            user_agent=request.headers.get("User-Agent", "")[:200],
+        )
+        with requestinfo.serving(info):
+            response = _canonical_host(request) or get_response(request)
+        response["X-Request-Id"] = info.request_id
+        return response
+
+    return middleware
+
+
+def tenant_middleware(get_response: GetResponse) -> GetResponse:
+    """Find and bind the tenant of `/t/{tenant}/...`; everything below it has URLs of its own."""
+
+    def middleware(request: HttpRequest) -> HttpResponseBase:
+        match = _TENANT_PATH.match(request.path_info)
+        request.tenant = None  # type: ignore[attr-defined]
+        if not match:
+            return get_response(request)
+        tenant = directory.find(match[1])
+        if tenant is None:
+            return pages.not_found(request)
+        if tenant.state != Tenant.State.ACTIVE:
+            return pages.suspended(request)
+        request.tenant = tenant  # type: ignore[attr-defined]
+        request.urlconf = settings.TENANT_URLCONF  # type: ignore[attr-defined]
+        request.path_info = match[2] or "/"
+        set_script_prefix(f"/t/{tenant.slug}/")
+        with tenancy.bind(tenant.ref):
+            return get_response(request)
+
+    return middleware
+
+
+def client_ip(peer: str, forwarded_for: str) -> str:
+    """The address the request comes from: the last hop that is not a trusted proxy (A2)."""
+    hops = [peer, *reversed([hop.strip() for hop in forwarded_for.split(",") if hop.strip()])]
+    for hop in hops:
+        if not _is_trusted_proxy(hop):
+            return hop if _is_address(hop) else peer
+    return hops[-1]
+
+
+def _is_trusted_proxy(hop: str) -> bool:
+    if not settings.TRUSTED_PROXIES or not _is_address(hop):
+        return False
+    return any(ip_address(hop) in ip_network(network) for network in settings.TRUSTED_PROXIES)
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _canonical_host(request: HttpRequest) -> HttpResponse | None:
+    """In demo mode pages asked for by address lead to localhost, where cookies live (D1)."""
+    if not settings.DEMO or request.method != "GET":
+        return None
+    if request.get_host().rsplit(":", 1)[0] in ("127.0.0.1", "[::1]"):
+        return HttpResponseRedirect(settings.ORIGIN + request.get_full_path())
+    return None

@@ -1,0 +1,89 @@
+"""Error pages: calm, with the next step and a reference the trail and the log know."""
+
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+
+from authfi.lib import requestinfo
+
+
+def error_page(
+    request: HttpRequest, *, status: int, title: str, text: str, next_step: str = ""
+) -> HttpResponse:
+    """An error page of that status, with the request's reference."""
+    context = {
+        "title": title,
+        "text": text,
+        "next_step": next_step,
+        "reference": requestinfo.current().request_id,
+    }
+    response = render(request, "error.html", context, status=status)
+    response["Cache-Control"] = "no-store"
+    return response
+
+
+def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+    """404."""
+    return error_page(
+        request,
+        status=404,
+        title="Page not found",
+        text="There is no page at this address.",
+        next_step="Check the address, or go back to where you came from.",
+    )
+
+
+def suspended(request: HttpRequest) -> HttpResponse:
+    """403 for everything of a tenant that is suspended."""
+    return error_page(
+        request,
+        status=403,
+        title="Not available",
+        text="This organization's service is switched off at the moment.",
+        next_step="Please contact the organization.",
+    )
+
+
+def forbidden(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+    """403."""
+    return error_page(
+        request,
+        status=403,
+        title="Not allowed",
+        text="Your account may not open this page.",
+        next_step="Sign in with another account, or ask your administrator for access.",
+    )
+
+
+def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+    """400."""
+    return error_page(
+        request,
+        status=400,
+        title="That did not work",
+        text="The request could not be understood.",
+        next_step="Go back and try again.",
+    )
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """500."""
+    return error_page(
+        request,
+        status=500,
+        title="Something went wrong on our side",
+        text="Nothing was changed. The problem has been noted.",
+        next_step="Try again in a moment. If it stays, tell your administrator the reference below.",
+    )
+
+
+def csrf_failure(request: HttpRequest, reason: str = "", **_: Any) -> HttpResponse:
+    """403 for a form that was not ours, or was open for too long."""
+    return error_page(
+        request,
+        status=403,
+        title="This form has expired",
+        text="It was open for too long, or you signed in again in another window.",
+        next_step="Go back, reload the page and send it again.",
+    )
