@@ -19,7 +19,9 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 
 MODE = env.str("AUTHFI_MODE", default="")
 if not MODE:
-    meant = [name for name in ("DATABASE_URL", "REDIS_URL", "ORIGIN", "KEK_URL") if name in env.ENVIRON]
+    meant = [
+        name for name in ("DATABASE_URL", "REDIS_URL", "ORIGIN", "KEK_URL") if name in env.ENVIRON
+    ]
     if meant:
         raise ImproperlyConfigured(f"{meant[0]} is set, but AUTHFI_MODE is not: say production.")
     MODE = "demo"
@@ -245,6 +247,12 @@ LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"json": {"()": "authfi.lib.logs.JSONFormatter"}},
-    "handlers": {"stdout": {"class": "logging.StreamHandler", "formatter": "json", "stream": "ext://sys.stdout"}},
+    "handlers": {
+        "stdout": {
+            "class": "logging.StreamHandler",
+            "formatter": "json",
+            "stream": "ext://sys.stdout",
+        }
+    },
     "root": {"handlers": ["stdout"], "level": env.str("LOG_LEVEL", default="WARNING")},
 }

@@ -24,7 +24,9 @@ def request_middleware(get_response: GetResponse) -> GetResponse:
     def middleware(request: HttpRequest) -> HttpResponseBase:
         info = requestinfo.RequestInfo(
             request_id=secrets.token_hex(8),
-            ip=client_ip(request.META.get("REMOTE_ADDR", ""), request.headers.get("X-Forwarded-For", "")),
+            ip=client_ip(
+                request.META.get("REMOTE_ADDR", ""), request.headers.get("X-Forwarded-For", "")
+            ),
             user_agent=request.headers.get("User-Agent", "")[:200],
         )
         with requestinfo.serving(info):

@@ -28,5 +28,3 @@ def create_tenant(
         )
     directory.forget(slug)
     return tenant.ref
-
-

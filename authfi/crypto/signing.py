@@ -82,9 +82,7 @@ def forget(tenant_id: UUID) -> None:
 
 def _load() -> Keys:
     rows = list(SigningKey.objects.order_by("created_at", "kid"))
-    active = {
-        row.alg: _private(row) for row in rows if row.state == SigningKey.State.ACTIVE
-    }
+    active = {row.alg: _private(row) for row in rows if row.state == SigningKey.State.ACTIVE}
     public = [dict(row.public_jwk) for row in rows]
     return Keys(
         active=active,

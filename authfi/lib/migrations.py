@@ -65,8 +65,8 @@ class ProtectTenantTables(Operation):
     def _table_statements(
         self, schema_editor: BaseDatabaseSchemaEditor, model: type[models.Model]
     ) -> Iterator[str]:
-        table, pk = model._meta.db_table, model._meta.pk.column
-        yield f'CREATE UNIQUE INDEX IF NOT EXISTS "{table}_tenant_pk" ON "{table}" (tenant_id, "{pk}")'
+        table = model._meta.db_table
+        yield _key_with_tenant(model)
         if schema_editor.connection.vendor == "postgresql":
             yield from row_level_security(table)
             yield from grant(table, self.rights)
@@ -109,8 +109,14 @@ def _foreign_key_statements(
                 yield from _same_tenant_triggers(model._meta.db_table, field.column, remote)
 
 
+def _key_with_tenant(model: type[models.Model]) -> str:
+    table, pk = model._meta.db_table, model._meta.pk.column
+    return f'CREATE UNIQUE INDEX IF NOT EXISTS "{table}_tenant_pk" ON "{table}" (tenant_id, "{pk}")'
+
+
 def _composite_key(table: str, column: str, remote: type[models.Model]) -> Iterator[str]:
     name = f"{table}_{column}_tenant"[:63]
+    yield _key_with_tenant(remote)
     yield f'ALTER TABLE "{table}" DROP CONSTRAINT IF EXISTS "{name}"'
     yield (
         f'ALTER TABLE "{table}" ADD CONSTRAINT "{name}" FOREIGN KEY (tenant_id, "{column}") '

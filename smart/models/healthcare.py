@@ -26,6 +26,4 @@ class HealthcareModule(TenantModel):
     checked_at = models.DateTimeField()
 
     class Meta(TenantModel.Meta):
-        constraints = [
-            models.UniqueConstraint(fields=["tenant_id"], name="healthcare_module_once")
-        ]
+        constraints = [models.UniqueConstraint(fields=["tenant_id"], name="healthcare_module_once")]

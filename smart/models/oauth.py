@@ -128,7 +128,11 @@ class RefreshToken(TenantModel, AbstractRefreshToken):
 class AccessToken(AbstractAccessToken):
     """Required by the toolkit's settings; holds no rows (D4)."""
 
-    plain_columns: ClassVar[dict[str, str]] = {**SCOPE_COLUMNS, "token_checksum": "unused", "resource": "unused"}
+    plain_columns: ClassVar[dict[str, str]] = {
+        **SCOPE_COLUMNS,
+        "token_checksum": "unused",
+        "resource": "unused",
+    }
 
     tenant_id = models.UUIDField(default=bound_id, editable=False)
     objects: ClassVar[BoundManager["AccessToken"]] = BoundManager()
