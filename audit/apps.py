@@ -1,0 +1,16 @@
+"""App configuration."""
+
+from django.apps import AppConfig
+
+from audit import chain
+from authfi.lib import transaction
+
+
+class AuditConfig(AppConfig):
+    """The append-only trail of who did what, one hash chain per tenant."""
+
+    name = "audit"
+
+    def ready(self) -> None:
+        """Let transactions write their deferred events."""
+        transaction.register_flush(chain.flush)

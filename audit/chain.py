@@ -1,0 +1,384 @@
+"""The hash chain of each tenant: append to it, walk it, verify it (A5, A8; design D7).
+
+A leaf is the SHA-256 of the RFC 8785 JSON of every stored column except the chain's own; a hash
+is the SHA-256 of label, tenant, number, previous hash and leaf. PostgreSQL appends in its function
+`audit_append`; what SQLite does instead is here, and the format is the same.
+"""
+
+import threading
+import time
+from binascii import b2a_base64
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from itertools import groupby
+from operator import attrgetter
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import orjson
+import psycopg
+from django.db import DEFAULT_DB_ALIAS, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.utils import timezone
+
+from audit import signature
+from audit.merkle import Tree
+from authfi.lib import tenancy
+from authfi.lib.tenancy import TenantRef
+
+_LABEL = b"authfi-audit-v1"
+FIRST_PREV = bytes(32)
+READ_ROWS = 5000
+
+
+class Row(NamedTuple):
+    """An event ready to be chained: sealed, and its leaf computed."""
+
+    tenant_id: UUID
+    id: UUID
+    at: datetime
+    code: str
+    outcome: str
+    actor_index: str
+    patient_index: str
+    client_id: str
+    request_id: str
+    details: bytes
+    leaf: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Break:
+    """The first number of a chain that cannot be trusted, and why."""
+
+    seq: int
+    reason: str
+
+
+class ChainBrokenError(RuntimeError):
+    """A chain is not what was written."""
+
+    def __init__(self, seq: int, reason: str) -> None:
+        super().__init__(f"record {seq}: {reason}")
+        self.found = Break(seq, reason)
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What a verification found. An empty chain has count, first and last number 0."""
+
+    tenant: str
+    first_seq: int
+    last_seq: int
+    count: int
+    verified_at: datetime
+    broken: Break | None
+
+
+def rfc3339(at: datetime) -> str:
+    """UTC with milliseconds, as leaves and checkpoints hold it."""
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
+
+
+def leaf_digest(
+    actor_index: str,
+    at: str,
+    client_id: str,
+    code: str,
+    details: bytes,
+    event_id: str,
+    outcome: str,
+    patient_index: str,
+    request_id: str,
+    tenant_id: str,
+) -> bytes:
+    """SHA-256 of the event's RFC 8785 form: all members are strings, and names are in order."""
+    return sha256(
+        orjson.dumps(
+            {
+                "actor_index": actor_index,
+                "at": at,
+                "client_id": client_id,
+                "code": code,
+                "details": b2a_base64(details, newline=False).decode(),
+                "id": event_id,
+                "outcome": outcome,
+                "patient_index": patient_index,
+                "request_id": request_id,
+                "tenant_id": tenant_id,
+            }
+        )
+    ).digest()
+
+
+def link_prefix(tenant_id: UUID) -> bytes:
+    """What every hash of a tenant's chain begins with."""
+    return len(_LABEL).to_bytes(2, "big") + _LABEL + tenant_id.bytes
+
+
+def own_connection() -> BaseDatabaseWrapper:
+    """A database connection outside the pool and outside any transaction; its maker closes it."""
+    connection = connections[DEFAULT_DB_ALIAS].copy()
+    connection.settings_dict["OPTIONS"].pop("pool", None)
+    return connection
+
+
+def flush(rows: Sequence[Row]) -> None:
+    """Append inside the transaction that this thread has open: its last statement (D7)."""
+    append(connections[DEFAULT_DB_ALIAS], rows)
+
+
+def append_and_commit(connection: BaseDatabaseWrapper, rows: Sequence[Row]) -> None:
+    """Append on a connection that has no transaction open, in one commit."""
+    if connection.vendor == "postgresql":
+        append(connection, rows)  # one statement commits by itself
+        return
+    with connection.cursor() as cursor:
+        cursor.execute("BEGIN IMMEDIATE")
+        try:
+            append(connection, rows)
+            cursor.execute("COMMIT")
+        except BaseException:
+            cursor.execute("ROLLBACK")
+            raise
+
+
+def append(connection: BaseDatabaseWrapper, rows: Sequence[Row]) -> None:
+    """Chain and store rows, in their order within each tenant."""
+    if connection.vendor == "postgresql":
+        _append_by_function(connection, rows)
+        return
+    for tenant_id, its_rows in groupby(sorted(rows, key=attrgetter("tenant_id")), lambda r: r[0]):
+        _append_here(connection, tenant_id, list(its_rows))
+
+
+_APPEND = f"SELECT audit_append({', '.join(['%b'] * len(Row._fields))})"
+
+
+def _append_by_function(connection: BaseDatabaseWrapper, rows: Sequence[Row]) -> None:
+    connection.ensure_connection()
+    with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
+        cursor.execute(_APPEND, [list(column) for column in zip(*rows, strict=True)])
+
+
+_INSERT = (
+    "INSERT INTO audit_event (tenant_id, id, at, code, outcome, actor_index, patient_index, "
+    "client_id, request_id, details, leaf, seq, prev, hash) "
+    "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
+)
+_MOVE_HEAD = (
+    "INSERT INTO audit_head (tenant_id, seq, hash) VALUES (%s, %s, %s) "
+    "ON CONFLICT (tenant_id) DO UPDATE SET seq = excluded.seq, hash = excluded.hash"
+)
+
+
+def _append_here(connection: BaseDatabaseWrapper, tenant_id: UUID, rows: Sequence[Row]) -> None:
+    prefix, chained = link_prefix(tenant_id), []
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT seq, hash FROM audit_head WHERE tenant_id = %s", [tenant_id.hex])
+        seq, head = cursor.fetchone() or (0, FIRST_PREV)
+        for row in rows:
+            seq, prev = seq + 1, head
+            head = sha256(prefix + seq.to_bytes(8, "big") + prev + row.leaf).digest()
+            at = row.at.astimezone(UTC).replace(tzinfo=None)
+            stored = row._replace(at=at.isoformat(" ", "microseconds"))  # type: ignore[arg-type]
+            chained.append((tenant_id.hex, row.id.hex, *stored[2:], seq, prev, head))
+        cursor.executemany(_INSERT, chained)
+        cursor.execute(_MOVE_HEAD, [tenant_id.hex, seq, head])
+
+
+@contextmanager
+def snapshot(tenant: TenantRef) -> Iterator[BaseDatabaseWrapper]:
+    """A connection that sees one tenant's trail as it is now, however long reading it takes."""
+    connection = own_connection()
+    try:
+        with tenancy.bind(tenant):
+            connection.connect()
+        with connection.cursor() as cursor:
+            is_postgres = connection.vendor == "postgresql"
+            cursor.execute(
+                "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY" if is_postgres else "BEGIN"
+            )
+        yield connection
+    finally:
+        connection.close()
+
+
+# Times leave the database as text with microseconds: milliseconds are stored, and a row that has
+# more was changed. UUIDs leave it in their usual spelling.
+_TIME = {
+    "postgresql": "to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US')",
+    "sqlite": "substr(at, 1, 10) || 'T' || substr(at, 12)",
+}
+_ID = {
+    "postgresql": "id::text",
+    "sqlite": "substr(id, 1, 8) || '-' || substr(id, 9, 4) || '-' || substr(id, 13, 4) || '-' "
+    "|| substr(id, 17, 4) || '-' || substr(id, 21)",
+}
+_EVENTS = (
+    "SELECT seq, prev, hash, leaf, actor_index, {time}, client_id, code, details, {id}, outcome, "
+    "patient_index, request_id FROM audit_event WHERE tenant_id = {tenant} AND seq > {after} "
+    "ORDER BY seq"
+)
+_CHECKPOINTS = (
+    "SELECT size, root, head, frontier, {time}, kid, signature FROM audit_checkpoint "
+    "WHERE tenant_id = {tenant} ORDER BY size"
+)
+
+
+def _stream(
+    connection: BaseDatabaseWrapper, query: str, tenant_id: UUID, after: int = 0
+) -> Iterator[list[tuple[Any, ...]]]:
+    """Rows in lists of bounded length, as the database's driver gives them."""
+    sql = query.format(
+        time=_TIME[connection.vendor],
+        id=_ID[connection.vendor],
+        tenant=f"'{tenant_id if connection.vendor == 'postgresql' else tenant_id.hex}'",
+        after=int(after),
+    )
+    if connection.vendor == "postgresql":
+        cursor: Any = psycopg.ServerCursor(connection.connection, f"c{hash(query) & 0xFFFFFF}")
+        cursor.execute(sql, binary=True)
+    else:
+        cursor = connection.connection.execute(sql)
+    with connection.wrap_database_errors:
+        while rows := cursor.fetchmany(READ_ROWS):
+            yield rows
+    cursor.close()
+
+
+def walk(
+    connection: BaseDatabaseWrapper,
+    tenant: TenantRef,
+    *,
+    after: int = 0,
+    head: bytes = FIRST_PREV,
+    progress: Callable[[int], None] | None = None,
+) -> Iterator[tuple[int, bytes]]:
+    """Number and hash of each event behind `after`, each recomputed from all its columns.
+
+    Raises ChainBrokenError at the first that is not what was written.
+    """
+    prefix, tenant_text = link_prefix(tenant.id), str(tenant.id)
+    for rows in _stream(connection, _EVENTS, tenant.id, after):
+        for seq, prev, digest, leaf, actor, at, client, code, details, event_id, *others in rows:
+            after += 1
+            if seq != after:
+                reason = "is missing" if seq > after else f"was added: {seq} occurs twice"
+                raise ChainBrokenError(after, reason)
+            if prev != head:
+                raise ChainBrokenError(seq, "does not follow the record before it")
+            moment = at[:23] + "Z" if at and at[23:] == "000" else at
+            try:
+                computed = leaf_digest(
+                    actor, moment, client, code, details, event_id, *others, tenant_text
+                )
+            except (TypeError, ValueError) as error:
+                raise ChainBrokenError(seq, "was changed") from error
+            if computed != leaf:
+                raise ChainBrokenError(seq, "was changed")
+            head = sha256(prefix + seq.to_bytes(8, "big") + prev + leaf).digest()
+            if digest != head:
+                raise ChainBrokenError(seq, "has a wrong hash")
+            yield seq, head
+        if progress:
+            progress(after)
+
+
+def verify(tenant: TenantRef, *, progress: Callable[[int], None] | None = None) -> Verification:
+    """Check every event, the head and every checkpoint of a tenant, as they are at this moment.
+
+    `progress` is told the number of events read so far. Reads only, in bounded memory.
+    Raises django.db.DatabaseError, ImproperlyConfigured (no key to check checkpoints with).
+    """
+    verified_at, count, broken = timezone.now(), 0, None
+    with snapshot(tenant) as connection:
+        checkpoints = _Checkpoints(connection, tenant)
+        head = FIRST_PREV
+        try:
+            for count, head in walk(connection, tenant, progress=progress):
+                checkpoints.follow(count, head)
+            checkpoints.finish(count)
+            _check_head(connection, tenant, count, head)
+        except ChainBrokenError as error:
+            broken = error.found
+    return Verification(tenant.slug, min(count, 1), count, count, verified_at, broken)
+
+
+class _Checkpoints:
+    """Compares a tenant's checkpoints with the events as they go by."""
+
+    def __init__(self, connection: BaseDatabaseWrapper, tenant: TenantRef) -> None:
+        self.tenant_id = tenant.id
+        self.tree = Tree()
+        self.covered = 0
+        streams = _stream(connection, _CHECKPOINTS, tenant.id)
+        self.waiting = (row for rows in streams for row in rows)
+        self.next = next(self.waiting, None)
+
+    def follow(self, seq: int, head: bytes) -> None:
+        """Raises ChainBrokenError."""
+        self.tree.append(head)
+        if self.next and self.next[0] == seq:
+            self._check(head, *self.next)
+            self.covered, self.next = seq, next(self.waiting, None)
+
+    def finish(self, count: int) -> None:
+        """Raises ChainBrokenError where a checkpoint knows of more events than there are."""
+        if self.next:
+            reason = f"is missing: a checkpoint was signed over {self.next[0]} records"
+            raise ChainBrokenError(count + 1, reason)
+
+    def _check(
+        self,
+        walked: bytes,
+        size: int,
+        root: bytes,
+        head: bytes,
+        frontier: bytes,
+        time_text: str,
+        kid: str,
+        signed: bytes,
+    ) -> None:
+        at = time_text[:23] + "Z"
+        message = signature.statement(self.tenant_id, size, root, head, at, kid)
+        if kid != signature.kid() or not signature.is_valid(message, signed):
+            raise ChainBrokenError(size, "has a checkpoint with a wrong signature")
+        if (head, root) != (walked, self.tree.root()):
+            reason = f"or one up to {size} was rewritten: the signed checkpoint at {size} differs"
+            raise ChainBrokenError(self.covered + 1, reason)
+        if frontier != self.tree.stored_frontier():
+            raise ChainBrokenError(size, "has a checkpoint with a wrong frontier")
+
+
+def _check_head(
+    connection: BaseDatabaseWrapper, tenant: TenantRef, count: int, head: bytes
+) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT seq, hash FROM audit_head WHERE tenant_id = %s",
+            [tenant.id if connection.vendor == "postgresql" else tenant.id.hex],
+        )
+        seq, stored = cursor.fetchone() or (0, FIRST_PREV)
+    if seq > count:
+        raise ChainBrokenError(count + 1, f"is missing: the chain's head is at {seq}")
+    if (seq, bytes(stored)) != (count, head):
+        raise ChainBrokenError(max(count, 1), f"is the last, but the chain's head is at {seq}")
+
+
+_recent: dict[UUID, tuple[float, Verification]] = {}
+_recent_lock = threading.Lock()
+
+
+def recent_verification(tenant: TenantRef, max_age_seconds: float = 20) -> Verification:
+    """The last verification of this process if it is recent, else a new one. Raises as `verify`."""
+    made_at, found = _recent.get(tenant.id, (0.0, None))
+    if found and time.monotonic() - made_at < max_age_seconds:
+        return found
+    fresh = verify(tenant)
+    with _recent_lock:
+        _recent[tenant.id] = (time.monotonic(), fresh)
+    return fresh

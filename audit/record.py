@@ -1,0 +1,141 @@
+"""Record events: with the transaction that is open, else with the group writer (D7, V8)."""
+
+import asyncio
+import json
+from datetime import datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+import orjson
+from django.core.exceptions import SynchronousOnlyOperation
+from django.utils import timezone
+
+from audit import chain, writer
+from audit.events import Event
+from audit.models import actor_index, patient_index
+from audit.writer import AuditUnavailableError
+from authfi.crypto import keyring
+from authfi.lib import database, requestinfo, tenancy, transaction
+from authfi.lib.tenancy import TenantRef
+
+WAIT_SECONDS = 30
+_TABLE = "audit_event"
+_CLIENT_ID_LENGTH, _REQUEST_ID_LENGTH, _USER_AGENT_LENGTH = 255, 64, 512
+
+
+def record(*events: Event) -> None:
+    """Store events of the bound tenant: all of them or, with an exception, none.
+
+    Inside `lib.transaction` they are kept or lost with the change they tell of; outside they are
+    durable on return. Raises AuditUnavailableError, transaction.BareTransactionError,
+    TenantNotBoundError.
+    """
+    rows = _prepare(events)
+    if transaction.defer(rows):
+        return
+    try:
+        writer.submit(rows).result(WAIT_SECONDS)
+    except TimeoutError as error:
+        raise AuditUnavailableError("the audit trail is too slow") from error
+
+
+def record_for(tenant: TenantRef, *events: Event) -> None:
+    """Store events in the chain of a named tenant. Raises as `record`."""
+    with tenancy.bind(tenant):
+        record(*events)
+
+
+async def arecord(*events: Event) -> None:
+    """Store events of the bound tenant without blocking the loop; durable on return.
+
+    They are stored even if the caller is cancelled meanwhile. Raises AuditUnavailableError,
+    TenantNotBoundError.
+    """
+    try:
+        rows = _prepare(events)
+    except SynchronousOnlyOperation:
+        # The tenant's keys are not in memory yet: only then a thread is needed.
+        rows = await database.run(tenancy.current(), _prepare, events)
+    try:
+        async with asyncio.timeout(WAIT_SECONDS):
+            await asyncio.wrap_future(writer.submit(rows))
+    except TimeoutError as error:
+        raise AuditUnavailableError("the audit trail is too slow") from error
+
+
+def _prepare(events: tuple[Event, ...]) -> list[chain.Row]:
+    """Rows for the bound tenant: sealed and digested, neither numbered nor stored."""
+    tenant, now = tenancy.current(), timezone.now()
+    now = now.replace(microsecond=now.microsecond // 1000 * 1000)
+    info = requestinfo.current()
+    return [_row(event, tenant.id, now, info) for event in events]
+
+
+def _row(event: Event, tenant_id: UUID, at: datetime, info: requestinfo.RequestInfo) -> chain.Row:
+    event_id = uuid4()
+    actor, patient = actor_index(event.actor.id), patient_index(event.patient)
+    client_id = _storable(event.client_id)[:_CLIENT_ID_LENGTH]
+    request_id = _storable(info.request_id)[:_REQUEST_ID_LENGTH]
+    details = keyring.seal(_details(event, info), _TABLE, "details", event_id)
+    leaf = chain.leaf_digest(
+        actor,
+        chain.rfc3339(at),
+        client_id,
+        event.code,
+        details,
+        str(event_id),
+        event.outcome,
+        patient,
+        request_id,
+        str(tenant_id),
+    )
+    return chain.Row(
+        tenant_id=tenant_id,
+        id=event_id,
+        at=at,
+        code=str(event.code),
+        outcome=str(event.outcome),
+        actor_index=actor,
+        patient_index=patient,
+        client_id=client_id,
+        request_id=request_id,
+        details=details,
+        leaf=leaf,
+    )
+
+
+def _details(event: Event, info: requestinfo.RequestInfo) -> bytes:
+    """The JSON that is sealed: what the event says, and where its request came from."""
+    actor = event.actor
+    members = {
+        "actor": {
+            "type": actor.type,
+            "id": actor.id,
+            "roles": list(actor.roles),
+            "aal": actor.aal,
+        },
+        "patient": event.patient,
+        "object": event.object,
+        "reason": event.reason,
+        "rule": event.rule,
+        "ip": info.ip,
+        "user_agent": info.user_agent[:_USER_AGENT_LENGTH],
+        **event.details,
+    }
+    try:
+        return orjson.dumps(members, default=_plain)
+    except orjson.JSONEncodeError:
+        # Text that is not Unicode: it came from outside, and must not keep its event from us.
+        return json.dumps(members, default=_plain, ensure_ascii=False).encode(errors="replace")
+
+
+def _plain(value: Any) -> Any:
+    return sorted(value) if isinstance(value, set | frozenset) else str(value)
+
+
+def _storable(text: str) -> str:
+    """Text from outside as a text column takes it: Unicode without NUL."""
+    return text.encode(errors="replace").decode().replace("\0", "\ufffd")
+
+
+__all__ = ["AuditUnavailableError", "arecord", "record", "record_for"]
