@@ -20,10 +20,11 @@ def create_tenant(
         signing.create()
         record.record(
             events.Event(
-                code=events.Code.ADMIN_TENANT_CREATE,
+                code=events.Code.ADMIN_TENANT,
                 outcome=events.Outcome.SUCCESS,
                 actor=events.Actor.system("tenants"),
                 object=f"Tenant/{slug}",
+                details={"after": {"name": name, "region": region, "plan": plan}},
             )
         )
     directory.forget(slug)

@@ -4,6 +4,7 @@ Nothing is rolled back and nothing is cleaned: what a test writes belongs to ten
 isolation is the product's own tenant wall.
 """
 
+import fcntl
 import itertools
 import secrets
 from collections.abc import Iterator
@@ -18,10 +19,14 @@ from tenants.services import create_tenant
 
 
 @pytest.fixture(scope="session", autouse=True)
-def database(django_db_blocker: DjangoDbBlocker, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Migrated once; open to every test."""
+def database(
+    django_db_blocker: DjangoDbBlocker, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[None]:
+    """Migrated once, by whichever worker comes first; open to every test."""
     with django_db_blocker.unblock():
-        call_command("migrate", verbosity=0)
+        with (tmp_path_factory.getbasetemp().parent / "migrate.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            call_command("migrate", verbosity=0)
         yield
 
 

@@ -21,8 +21,6 @@ from oauth2_provider.models import (
 from authfi.lib.models import BoundManager, TenantModel
 from authfi.lib.tenancy import bound_id
 
-SCOPE_COLUMNS = {"scope": "scopes granted", "token": "a keyed digest"}
-
 
 class Application(TenantModel, AbstractApplication):
     """A registered app: what it is, where it lives, what it may ask for (REGI-01 to REGI-12)."""
@@ -112,7 +110,7 @@ class AuthorizationCode(TenantModel, AbstractGrant):
 class RefreshToken(TenantModel, AbstractRefreshToken):
     """A refresh token as a digest; its family is its grant (D3, D4)."""
 
-    plain_columns: ClassVar[dict[str, str]] = SCOPE_COLUMNS
+    plain_columns: ClassVar[dict[str, str]] = {"token": "a keyed digest"}
 
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
     grant = models.ForeignKey(
@@ -129,7 +127,8 @@ class AccessToken(AbstractAccessToken):
     """Required by the toolkit's settings; holds no rows (D4)."""
 
     plain_columns: ClassVar[dict[str, str]] = {
-        **SCOPE_COLUMNS,
+        "scope": "unused",
+        "token": "unused",
         "token_checksum": "unused",
         "resource": "unused",
     }
@@ -144,7 +143,7 @@ class AccessToken(AbstractAccessToken):
 class IDToken(AbstractIDToken):
     """Required by the toolkit's settings; holds no rows (D4)."""
 
-    plain_columns: ClassVar[dict[str, str]] = SCOPE_COLUMNS
+    plain_columns: ClassVar[dict[str, str]] = {"scope": "unused"}
 
     tenant_id = models.UUIDField(default=bound_id, editable=False)
     objects: ClassVar[BoundManager["IDToken"]] = BoundManager()

@@ -1,0 +1,44 @@
+"""The ASGI application: the FHIR gateway's own lane in front of Django (design D6, D15)."""
+
+import os
+import re
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from django.core.asgi import get_asgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "authfi.settings")
+django_application = get_asgi_application()
+
+from smart.gateway.app import gateway  # noqa: E402 (needs the app registry)
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+_FHIR_PATH = re.compile(r"^/t/([a-z0-9-]{1,63})/fhir(?:/|$)")
+
+
+async def application(scope: Scope, receive: Receive, send: Send) -> None:
+    """Hand `/t/{tenant}/fhir` to the gateway, all else to Django."""
+    if scope["type"] == "lifespan":
+        await _lifespan(receive, send)
+        return
+    match = _FHIR_PATH.match(scope["path"])
+    if match:
+        await gateway(scope, receive, send, slug=match[1])
+    else:
+        await django_application(scope, receive, send)
+
+
+async def _lifespan(receive: Receive, send: Send) -> None:
+    """Close what was opened, and say so, when the server stops."""
+    from authfi.lib import outbound
+
+    while True:
+        message = await receive()
+        if message["type"] == "lifespan.shutdown":
+            await outbound.close()
+        await send({"type": f"{message['type']}.complete"})
+        if message["type"] == "lifespan.shutdown":
+            return
