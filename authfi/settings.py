@@ -14,7 +14,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from authfi.lib import dbsession, localfiles
 
-env = environ.FileAwareEnv()
+env = environ.FileAwareEnv()  # type: ignore[no-untyped-call]
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 MODE = env.str("AUTHFI_MODE", default="")

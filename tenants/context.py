@@ -7,9 +7,8 @@ from django.http import HttpRequest
 
 
 def page(request: HttpRequest) -> dict[str, Any]:
-    """Tenant, person and mode, for `base.html`."""
+    """Tenant and mode, for `base.html`."""
     return {
         "tenant": getattr(request, "tenant", None),
-        "person": getattr(request, "person", None),
         "demo": settings.DEMO,
     }

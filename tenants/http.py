@@ -1,23 +1,16 @@
 """The request as middleware leaves it, and the tenant's own URLs."""
 
-from typing import TYPE_CHECKING
-
 from django.conf import settings
 from django.http import HttpRequest
 
 from authfi.lib.tenancy import TenantRef
 from tenants.models import Tenant
 
-if TYPE_CHECKING:
-    from authfi.accounts.sessions import Person
-
 
 class TenantRequest(HttpRequest):
     """A request below `/t/{tenant}`: the tenant is found, active and bound."""
 
     tenant: Tenant
-    if TYPE_CHECKING:
-        person: Person | None
 
 
 def issuer(tenant: TenantRef | Tenant) -> str:

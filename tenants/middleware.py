@@ -51,7 +51,7 @@ def tenant_middleware(get_response: GetResponse) -> GetResponse:
         if tenant.state != Tenant.State.ACTIVE:
             return pages.suspended(request)
         request.tenant = tenant  # type: ignore[attr-defined]
-        request.urlconf = settings.TENANT_URLCONF  # type: ignore[attr-defined]
+        request.urlconf = settings.TENANT_URLCONF
         request.path_info = match[2] or "/"
         set_script_prefix(f"/t/{tenant.slug}/")
         with tenancy.bind(tenant.ref):

@@ -74,7 +74,7 @@ def server_error(request: HttpRequest) -> HttpResponse:
         status=500,
         title="Something went wrong on our side",
         text="Nothing was changed. The problem has been noted.",
-        next_step="Try again in a moment. If it stays, tell your administrator the reference below.",
+        next_step="Try again in a moment. If it stays, give your administrator this reference.",
     )
 
 

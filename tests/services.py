@@ -9,6 +9,7 @@ import ctypes
 import os
 import pwd
 import random
+import re
 import secrets
 import shlex
 import shutil
@@ -18,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,13 +35,7 @@ from tests.packages import Programs, programs
 START_SECONDS = 60
 STOP_SECONDS = 20
 PR_SET_PDEATHSIG = 1
-# Settings a person may have exported for other work; they must not reach the tests. Each also
-# exists as NAME_FILE.
-FOREIGN = {
-    *("AUTHFI_MODE", "HOST", "PORT", "ORIGIN", "ALLOWED_HOSTS", "DATA_DIR", "STATIC_ROOT"),
-    *("SECRET_KEY", "KEK_URL", "AUDIT_KEY_FILE", "REDIS_URL", "LOG_LEVEL"),
-    *("DATABASE_URL", "DATABASE_OWNER_URL", "DATABASE_POOL_MIN", "DATABASE_POOL_MAX"),
-}
+SETTINGS = Path(__file__).resolve().parents[1] / "authfi" / "settings.py"
 # Nothing here outlives the run, so nothing needs to reach the disk.
 FORGETFUL = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
 
@@ -231,13 +226,35 @@ def services(*, durable: bool = False) -> Iterator[dict[str, str]]:
             }
 
 
+def for_worker(worker: str, variables: Mapping[str, str]) -> dict[str, str]:
+    """The variables as one pytest-xdist worker (`gw0`, `gw1`, ...) sees them.
+
+    Workers share the servers but no data: each has a database, made here, and a Redis number of
+    its own. Without servers nothing changes.
+    """
+    own = dict(variables)
+    if "DATABASE_OWNER_URL" in own:
+        with psycopg.connect(own["DATABASE_OWNER_URL"], autocommit=True) as connection:
+            create = sql.SQL("CREATE DATABASE {}").format(sql.Identifier(f"authfi_{worker}"))
+            connection.execute(create)
+        for name in ("DATABASE_URL", "DATABASE_OWNER_URL"):
+            own[name] = f"{own[name].rpartition('/')[0]}/authfi_{worker}"
+    if "REDIS_URL" in own:
+        own["REDIS_URL"] = f"{own['REDIS_URL'].rpartition('/')[0]}/{int(worker[2:]) + 1}"
+    return own
+
+
+def settings_read() -> set[str]:
+    """The variables that the settings read, each also as NAME_FILE."""
+    calls = r'(?:\benv\.\w+|\b_database)\(\s*"([A-Z_]+)"'
+    names = set(re.findall(calls, SETTINGS.read_text()))
+    return names | {f"{name}_FILE" for name in names}
+
+
 def clean_environment() -> dict[str, str]:
-    """Our own environment without the settings of another AuthFI."""
-    return {
-        name: value
-        for name, value in os.environ.items()
-        if FOREIGN.isdisjoint({name, name.removesuffix("_FILE")})
-    }
+    """Our own environment without settings that someone exported for another AuthFI."""
+    foreign = settings_read()
+    return {name: value for name, value in os.environ.items() if name not in foreign}
 
 
 def end_on_signal() -> None:

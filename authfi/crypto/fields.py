@@ -42,7 +42,7 @@ class _SealedAttribute:
         instance.__dict__[self.field.attname] = value
 
 
-class SealedField(models.BinaryField):
+class SealedField(models.BinaryField[Any, Any]):
     """Base of the sealed fields: any value, as text, under the tenant's data key."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -66,8 +66,8 @@ class SealedField(models.BinaryField):
 
     def open_for(self, instance: models.Model, value: Ciphertext) -> Any:
         """Open the instance's value. Raises envelope.SealBrokenError."""
-        table = cast(str, instance._meta.db_table)
-        opened = keyring.open_sealed(value, table, cast(str, self.column), row_of(instance))
+        table = cast("str", instance._meta.db_table)
+        opened = keyring.open_sealed(value, table, cast("str", self.column), row_of(instance))
         return self.from_text(opened.decode())
 
     def pre_save(self, model_instance: models.Model, add: bool) -> Any:
@@ -75,9 +75,9 @@ class SealedField(models.BinaryField):
         value = model_instance.__dict__.get(self.attname)
         if value is None or isinstance(value, Ciphertext):
             return value
-        table = cast(str, model_instance._meta.db_table)
+        table = cast("str", model_instance._meta.db_table)
         sealed = keyring.seal(
-            self.to_text(value).encode(), table, cast(str, self.column), row_of(model_instance)
+            self.to_text(value).encode(), table, cast("str", self.column), row_of(model_instance)
         )
         return Ciphertext(sealed)
 
@@ -114,7 +114,7 @@ class SealedJSONField(SealedField):
         return json.loads(text)
 
 
-class BlindIndexField(models.CharField):
+class BlindIndexField(models.CharField[Any, Any]):
     """Hex HMAC of a sealed field of the same model, kept in step by every save (K5)."""
 
     def __init__(self, *args: Any, source: str, **kwargs: Any) -> None:
@@ -145,7 +145,7 @@ class BlindIndexField(models.CharField):
 
 def blind_index(model: type[models.Model], field: str, value: str) -> str:
     """The value to compare `field`, a BlindIndexField of `model`, with."""
-    return cast(BlindIndexField, model._meta.get_field(field)).index(value)
+    return cast("BlindIndexField", model._meta.get_field(field)).index(value)
 
 
 def row_of(instance: models.Model) -> object:

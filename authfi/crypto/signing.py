@@ -41,7 +41,7 @@ def create() -> None:
     for alg in (ACCESS_TOKEN_ALG, ID_TOKEN_ALG):
         key = jose.new_key(alg)
         SigningKey(
-            kid=key.kid,
+            kid=str(key.kid),
             alg=alg,
             state=SigningKey.State.ACTIVE,
             public_jwk=key.as_dict(private=False),

@@ -1,4 +1,4 @@
-"""What a migration must do for each tenant table: row-level security, composite keys, grants (D2)."""
+"""What a migration does for each tenant table: row-level security, composite keys, rights (D2)."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -13,7 +13,7 @@ CURRENT_TENANT = "(SELECT NULLIF(current_setting('app.tenant', true), '')::uuid)
 
 
 class ProtectTenantTables(Operation):
-    """Protect the named models' tables; the last operation of a migration that makes or alters them.
+    """Protect the named models' tables: the last operation of a migration that touches them.
 
     PostgreSQL: RLS with FORCE, foreign keys that carry the tenant, rights of the application role.
     SQLite: triggers that do the foreign keys' work. SQLite loses a table's triggers when a later
@@ -104,9 +104,9 @@ def _foreign_key_statements(
         remote: Any = field.remote_field and field.remote_field.model
         if remote and any(column.name == "tenant_id" for column in remote._meta.local_fields):
             if schema_editor.connection.vendor == "postgresql":
-                yield from _composite_key(model._meta.db_table, field.column, remote)
+                yield from _composite_key(model._meta.db_table, str(field.column), remote)
             else:
-                yield from _same_tenant_triggers(model._meta.db_table, field.column, remote)
+                yield from _same_tenant_triggers(model._meta.db_table, str(field.column), remote)
 
 
 def _key_with_tenant(model: type[models.Model]) -> str:

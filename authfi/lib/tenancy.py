@@ -1,4 +1,4 @@
-"""Which tenant is this? The context variable and `bind` (design D2); the models are in lib.models."""
+"""Which tenant is this? The context variable and `bind` (design D2); models are in lib.models."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

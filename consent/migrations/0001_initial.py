@@ -1,7 +1,9 @@
+import uuid
+
+from django.db import migrations, models
+
 import authfi.crypto.fields
 import authfi.lib.tenancy
-import uuid
-from django.db import migrations, models
 
 
 class Migration(migrations.Migration):

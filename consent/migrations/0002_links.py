@@ -1,7 +1,8 @@
 import django.db.models.deletion
 from django.conf import settings
-from authfi.lib.migrations import ProtectTenantTables
 from django.db import migrations, models
+
+from authfi.lib.migrations import ProtectTenantTables
 
 
 class Migration(migrations.Migration):

@@ -134,6 +134,8 @@ TABLE: Final[dict[str, Row]] = {
     "Patient": Row(search=("_id",)),
 }
 
+#: Types that belong to whoever their targets belong to.
+BY_TARGETS: Final = frozenset(name for name, row in TABLE.items() if row.targets)
 #: Outside every compartment, yet readable by id where granted (G32, RSVR-19).
 READ_LIST: Final = frozenset(
     {"Location", "Medication", "Organization", "Practitioner", "PractitionerRole"}

@@ -1,5 +1,7 @@
 """Sealed by being declared so: what the database holds, what opens it, what is refused (D8)."""
 
+from uuid import uuid4
+
 import pytest
 from django.apps import apps
 from django.db import connection, models
@@ -119,8 +121,6 @@ def test_sealed_fields_are_not_filtered_or_updated_in_bulk(bound):
 
 
 def test_a_tenant_without_keys_cannot_seal():
-    from uuid import uuid4
-
-    with tenancy.bind(tenancy.TenantRef(id=uuid4(), slug="keyless")):
-        with pytest.raises(keyring.NoKeysError):
-            keyring.seal(b"x", "t", "c", "r")
+    stranger = tenancy.TenantRef(id=uuid4(), slug="keyless")
+    with tenancy.bind(stranger), pytest.raises(keyring.NoKeysError):
+        keyring.seal(b"x", "t", "c", "r")

@@ -1,8 +1,10 @@
+import uuid
+
+from django.db import migrations, models
+
 import authfi.crypto.fields
 import authfi.lib.tenancy
-import uuid
 from authfi.lib.migrations import ProtectTenantTables
-from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
