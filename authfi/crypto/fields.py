@@ -5,12 +5,19 @@ cannot be filtered or updated in bulk: look-ups go through a declared `BlindInde
 """
 
 import json
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from authfi.crypto import keyring
+
+if TYPE_CHECKING:
+    _BinaryField = models.BinaryField[Any, Any]
+    _CharField = models.CharField[Any, Any]
+else:
+    _BinaryField = models.BinaryField
+    _CharField = models.CharField
 
 
 class SealedQueryError(TypeError):
@@ -42,7 +49,7 @@ class _SealedAttribute:
         instance.__dict__[self.field.attname] = value
 
 
-class SealedField(models.BinaryField[Any, Any]):
+class SealedField(_BinaryField):
     """Base of the sealed fields: any value, as text, under the tenant's data key."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -114,7 +121,7 @@ class SealedJSONField(SealedField):
         return json.loads(text)
 
 
-class BlindIndexField(models.CharField[Any, Any]):
+class BlindIndexField(_CharField):
     """Hex HMAC of a sealed field of the same model, kept in step by every save (K5)."""
 
     def __init__(self, *args: Any, source: str, **kwargs: Any) -> None:
