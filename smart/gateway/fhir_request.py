@@ -1,0 +1,194 @@
+"""Reading a FHIR request into a value, and writing it out again (security-checklist 4, rule a).
+
+FHIR R4 http. The raw path and query never reach the upstream: they are parsed by a strict
+grammar, decided upon, and serialised anew (G8, G9, G10). All interactions of FHIR are recognised,
+so that a refusal can name them.
+"""
+
+import re
+from dataclasses import replace
+from typing import Final
+from urllib.parse import quote
+
+from smart.gateway import headers as header_rules
+from smart.gateway import query
+from smart.gateway.headers import Headers
+from smart.gateway.outcomes import BadRequest
+from smart.policy.references import is_id
+from smart.policy.request import FhirInteraction, FhirRequest, SearchParameter
+from smart.scopes.resource_types import RESOURCE_TYPES
+
+__all__ = [
+    "BadRequest",
+    "FhirInteraction",
+    "FhirRequest",
+    "SearchParameter",
+    "parse",
+    "public_url",
+    "to_upstream",
+]
+
+#: Longest path and query together, in bytes (V3).
+MAX_URL_BYTES: Final = 8192
+
+_segment = re.compile(r"[A-Za-z0-9._*$-]+").fullmatch
+_operation = re.compile(r"\$[A-Za-z][A-Za-z0-9-]*").fullmatch
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"})
+
+Methods = dict[str, FhirInteraction]
+_OPERATION: Final[Methods] = {
+    "GET": FhirInteraction.OPERATION,
+    "POST": FhirInteraction.OPERATION,
+}
+_SYSTEM: Final[dict[str, Methods]] = {
+    "": {"GET": FhirInteraction.SEARCH_SYSTEM, "POST": FhirInteraction.BATCH},
+    "metadata": {"GET": FhirInteraction.CAPABILITIES},
+    "_history": {"GET": FhirInteraction.HISTORY_SYSTEM},
+    "_search": {"POST": FhirInteraction.SEARCH_POST},
+}
+_TYPE: Final[dict[str, Methods]] = {
+    "": {
+        "GET": FhirInteraction.SEARCH_TYPE,
+        "POST": FhirInteraction.CREATE,
+        "PUT": FhirInteraction.CONDITIONAL_UPDATE,
+        "PATCH": FhirInteraction.CONDITIONAL_PATCH,
+        "DELETE": FhirInteraction.CONDITIONAL_DELETE,
+    },
+    "_history": {"GET": FhirInteraction.HISTORY_TYPE},
+    "_search": {"POST": FhirInteraction.SEARCH_POST},
+}
+_INSTANCE: Final[Methods] = {
+    "GET": FhirInteraction.READ,
+    "PUT": FhirInteraction.UPDATE,
+    "PATCH": FhirInteraction.PATCH,
+    "DELETE": FhirInteraction.DELETE,
+}
+_Route = tuple[FhirRequest, Methods]
+# The interaction of a route is chosen by method at the end; this stands in until then.
+_ANY: Final = FhirRequest(FhirInteraction.READ)
+
+
+def parse(method: str, raw_path: bytes | str, raw_query: bytes, headers: Headers) -> FhirRequest:
+    """The request, or BadRequest.
+
+    `raw_path` is the path below the FHIR base, percent-encoded as it came, with or without the
+    leading slash; `raw_query` what follows the question mark. HEAD reads as GET (G37).
+    """
+    path = raw_path.encode("utf-8", "replace") if isinstance(raw_path, str) else raw_path
+    if len(path) + len(raw_query) > MAX_URL_BYTES:
+        raise BadRequest(414, "too-long", f"The URL is longer than {MAX_URL_BYTES} bytes.")
+    header_rules.check(method, headers)
+    if method not in _METHODS:
+        raise BadRequest(405, "not-supported", "FHIR has no such method.", allow=("GET", "HEAD"))
+    route, methods = _route(_segments(path))
+    interaction = methods.get("GET" if method == "HEAD" else method)
+    if interaction is None:
+        allow = tuple(methods) + (("HEAD",) if "GET" in methods else ())
+        raise BadRequest(405, "not-supported", "Not a method of this URL.", allow=allow)
+    found, is_format_given = query.take_format(query.pairs(raw_query))
+    if not is_format_given:
+        header_rules.check_accept(headers)
+    request = replace(route, interaction=interaction, is_head=method == "HEAD")
+    return replace(request, parameters=_parameters(request, found))
+
+
+def to_upstream(request: FhirRequest) -> tuple[str, str]:
+    """Path below the base (no leading slash) and query, canonical. ValueError if not offered."""
+    if request.interaction is FhirInteraction.CAPABILITIES:
+        return "metadata", ""
+    if request.interaction is FhirInteraction.READ and request.resource_id:
+        return f"{request.resource_type}/{request.resource_id}", ""
+    if request.interaction is FhirInteraction.SEARCH_TYPE and request.resource_type:
+        pairs = (f"{quote(one.key, safe=':')}={_value(one)}" for one in request.parameters)
+        return request.resource_type, "&".join(pairs)
+    raise ValueError(f"{request.describe()} is not sent upstream")
+
+
+def public_url(base: str, request: FhirRequest) -> str:
+    """The URL of an offered request on this server, for a searchset's `self` link."""
+    path, parameters = to_upstream(request)
+    return f"{base.rstrip('/')}/{path}" + (f"?{parameters}" if parameters else "")
+
+
+def _value(parameter: SearchParameter) -> str:
+    return quote(parameter.text, safe="/:,")
+
+
+def _segments(path: bytes) -> list[str]:
+    """The path's segments, decoded one by one (G8). A slash too many is an empty segment."""
+    path = path.removeprefix(b"/")
+    if not path:
+        return []
+    segments = [query.decode(part) for part in path.split(b"/")]
+    for segment in segments:
+        if not _segment(segment) or segment in (".", ".."):
+            raise BadRequest(400, "invalid", "The path is not a FHIR path.")
+    return segments
+
+
+def _route(segments: list[str]) -> _Route:
+    if len(segments) < 2 and (segments or [""])[0] in _SYSTEM:
+        return _ANY, _SYSTEM[(segments or [""])[0]]
+    first, *rest = segments
+    if first.startswith("$") and not rest:
+        return _operation_route(_ANY, first)
+    if first not in RESOURCE_TYPES:
+        raise BadRequest(404, "not-found", "Unknown resource type; names are case-sensitive.")
+    return _type_route(replace(_ANY, resource_type=first), rest)
+
+
+def _type_route(base: FhirRequest, rest: list[str]) -> _Route:
+    head = rest[0] if rest else ""
+    if len(rest) < 2 and head in _TYPE:
+        return base, _TYPE[head]
+    if len(rest) == 1 and head.startswith("$"):
+        return _operation_route(base, head)
+    return _instance_route(replace(base, resource_id=_id(head)), rest[1:])
+
+
+def _instance_route(base: FhirRequest, rest: list[str]) -> _Route:
+    match rest:
+        case []:
+            return base, _INSTANCE
+        case [name] if name.startswith("$"):
+            return _operation_route(base, name)
+        case ["_history"]:
+            return base, {"GET": FhirInteraction.HISTORY_INSTANCE}
+        case ["_history", version]:
+            return replace(base, version_id=_id(version)), {"GET": FhirInteraction.VREAD}
+        case ["_history", version, name] if name.startswith("$"):
+            return _operation_route(replace(base, version_id=_id(version)), name)
+        case [target] if target == "*" or target in RESOURCE_TYPES:
+            method = {"GET": FhirInteraction.COMPARTMENT_SEARCH}
+            return replace(base, target_type=target), method
+        case [target, "_search"] if target == "*" or target in RESOURCE_TYPES:
+            method = {"POST": FhirInteraction.COMPARTMENT_SEARCH}
+            return replace(base, target_type=target), method
+    raise BadRequest(404, "not-found", "FHIR has no such URL.")
+
+
+def _operation_route(base: FhirRequest, name: str) -> _Route:
+    if not _operation(name):
+        raise BadRequest(400, "invalid", "Not the name of an operation.")
+    return replace(base, operation=name), _OPERATION
+
+
+def _id(text: str) -> str:
+    if not is_id(text):
+        raise BadRequest(400, "invalid", "Not a FHIR id.")
+    return text
+
+
+def _parameters(request: FhirRequest, found: query.Pairs) -> tuple[SearchParameter, ...]:
+    """Parameters of the interactions that are offered; of others only the names are refused."""
+    if request.interaction is FhirInteraction.SEARCH_TYPE and request.resource_type:
+        return query.search_parameters(request.resource_type, found)
+    if request.interaction is FhirInteraction.CAPABILITIES:
+        found = [pair for pair in found if pair != ("mode", "full")]
+    elif request.interaction is not FhirInteraction.READ:
+        return ()
+    if found:
+        raise BadRequest(
+            400, "not-supported", f"{request.describe()} takes no parameter {found[0][0][:60]}."
+        )
+    return ()

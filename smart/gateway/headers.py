@@ -1,0 +1,89 @@
+"""What a FHIR request's headers must not say (security-checklist G37, G38, G40, G41, G52).
+
+No header is ever sent on: the upstream request has headers of the gateway's own.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from smart.gateway.outcomes import BadRequest
+
+Headers = Sequence[tuple[bytes, bytes]]
+
+_OVERRIDES: Final = frozenset({b"x-http-method-override", b"x-http-method", b"x-method-override"})
+_ONCE: Final = frozenset({b"content-length", b"content-type", b"transfer-encoding"})
+_JSON_RANGES: Final = frozenset(
+    {"*/*", "application/*", "application/fhir+json", "application/json", "text/json"}
+)
+_JSON_FORMATS: Final = frozenset({"json", "application/fhir+json", "application/json", "text/json"})
+
+
+def check(method: str, headers: Headers) -> None:
+    """Refuse what no request may carry. Raises BadRequest (400)."""
+    names = [name.lower() for name, _ in headers]
+    if names.count(b"authorization") > 1:
+        raise BadRequest(
+            400, "invalid", "Send one Authorization header only.", is_token_misuse=True
+        )
+    if not _OVERRIDES.isdisjoint(names):
+        raise BadRequest(400, "invalid", "The HTTP method cannot be overridden.")
+    repeated = next((name for name in _ONCE if names.count(name) > 1), None)
+    if repeated:
+        raise BadRequest(400, "invalid", f"Send one {repeated.decode()} header only.")
+    if b"content-length" in names and b"transfer-encoding" in names:
+        raise BadRequest(400, "invalid", "Content-Length and Transfer-Encoding exclude each other.")
+    if method in ("GET", "HEAD") and _has_body(headers):
+        raise BadRequest(400, "invalid", "A GET request carries no body.")
+    if "respond-async" in _tokens(headers, b"prefer"):
+        raise BadRequest(400, "not-supported", "Asynchronous answers are not offered.")
+
+
+def check_accept(headers: Headers) -> None:
+    """Refuse a request that takes no FHIR JSON in UTF-8. Raises BadRequest (406, G38)."""
+    ranges = _tokens(headers, b"accept")
+    if ranges and not any(_is_json(one) for one in ranges):
+        raise BadRequest(
+            406, "not-supported", "Only application/fhir+json in UTF-8 is served, FHIR 4.0."
+        )
+
+
+def check_format(value: str) -> None:
+    """The same for `_format`, which stands above Accept. Raises BadRequest (406).
+
+    An unencoded plus sign has arrived as a space, which FHIR clients rely on.
+    """
+    if not _is_json(value.strip().replace(" +", "+").replace(" ", "+"), _JSON_FORMATS):
+        raise BadRequest(406, "not-supported", "_format is json or application/fhir+json.")
+
+
+def _has_body(headers: Headers) -> bool:
+    return any(
+        name.lower() == b"transfer-encoding"
+        or (name.lower() == b"content-length" and value.strip() != b"0")
+        for name, value in headers
+    )
+
+
+def _tokens(headers: Headers, name: bytes) -> list[str]:
+    values = [value.decode("latin-1") for key, value in headers if key.lower() == name]
+    return [part.strip().lower() for part in ",".join(values).split(",") if part.strip()]
+
+
+def _is_json(text: str, known: frozenset[str] = _JSON_RANGES) -> bool:
+    media, *parameters = (part.strip() for part in text.lower().split(";"))
+    if media not in known:
+        return False
+    return all(_is_served(*_pair(parameter)) for parameter in parameters if parameter)
+
+
+def _pair(parameter: str) -> tuple[str, str]:
+    name, _, value = parameter.partition("=")
+    return name.strip(), value.strip().strip('"')
+
+
+def _is_served(name: str, value: str) -> bool:
+    if name == "q":
+        return value.strip("0.") != ""
+    if name == "charset":
+        return value == "utf-8"
+    return name != "fhirversion" or value in ("4.0", "4.0.1")

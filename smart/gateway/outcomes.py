@@ -1,0 +1,155 @@
+"""Refusals of the gateway: OperationOutcome bodies and headers (security-checklist 4, rule c).
+
+FHIR R4 OperationOutcome, RFC 6750 3, RFC 9728 5.1. Every answer here is complete: status, headers
+and body. A 404 is byte for byte the same whatever the reason (rule c), as is a 502 (G36).
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import orjson
+
+from smart.policy.facts import Deny
+
+CONTENT_TYPE: Final = "application/fhir+json; charset=utf-8"
+#: On every answer that depends on a token (G50, CACH-02).
+PRIVATE_HEADERS: Final = (
+    ("cache-control", "no-store"),
+    ("vary", "Authorization"),
+    ("x-content-type-options", "nosniff"),
+)
+
+
+class BadRequest(Exception):  # noqa: N818 - the name of what it answers
+    """A request refused before any policy: `status` 400 to 414, `issue` a FHIR issue-type code.
+
+    `allow` lists the methods of a 405. `is_token_misuse` adds RFC 6750's `invalid_request`.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        issue: str,
+        diagnostics: str,
+        *,
+        allow: tuple[str, ...] = (),
+        is_token_misuse: bool = False,
+    ) -> None:
+        super().__init__(diagnostics)
+        self.status = status
+        self.issue = issue
+        self.diagnostics = diagnostics
+        self.allow = allow
+        self.is_token_misuse = is_token_misuse
+
+
+class UpstreamFault(Exception):  # noqa: N818 - a fault of the server behind, not of this one
+    """The upstream's answer cannot be passed on; the app sees a plain 502 (G36)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Realm:
+    """The protected resource as `WWW-Authenticate` names it: FHIR base and RFC 9728 metadata."""
+
+    base: str
+    metadata: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A complete answer: status, headers in order, body."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+
+def operation_outcome(issue: str, diagnostics: str, severity: str = "error") -> dict[str, object]:
+    """An OperationOutcome with one issue; `issue` is a FHIR issue-type code."""
+    return {
+        "resourceType": "OperationOutcome",
+        "issue": [{"severity": severity, "code": issue, "diagnostics": diagnostics}],
+    }
+
+
+def challenge(realm: Realm, error: str | None = None, scope: str | None = None) -> str:
+    """The `WWW-Authenticate` value: RFC 6750 3, with RFC 9728's `resource_metadata`."""
+    parameters = {
+        "realm": realm.base,
+        "error": error,
+        "scope": scope,
+        "resource_metadata": realm.metadata,
+    }
+    shown = (f"{name}={_quoted(value)}" for name, value in parameters.items() if value)
+    return f"Bearer {', '.join(shown)}"
+
+
+def unauthorized(realm: Realm, *, was_token_sent: bool, is_expired: bool = False) -> Refusal:
+    """401. The error code is shown only when a token was sent (RSVR-02, ERRS-04)."""
+    error = "invalid_token" if was_token_sent else None
+    issue = "expired" if is_expired else "login"
+    text = "The access token is not valid here." if was_token_sent else "An access token is needed."
+    return _refusal(401, issue, text, ("www-authenticate", challenge(realm, error)))
+
+
+def from_deny(denied: Deny, realm: Realm) -> Refusal:
+    """The answer to a policy refusal; a 403 says which scope would help, if one would."""
+    text = f"{denied.reason} {denied.allowed}".strip()
+    if denied.status == 401:
+        return _refusal(
+            401, denied.issue, text, ("www-authenticate", challenge(realm, "invalid_token"))
+        )
+    if denied.status == 403:
+        value = challenge(realm, "insufficient_scope", denied.scope)
+        return _refusal(403, denied.issue, text, ("www-authenticate", value))
+    return _refusal(denied.status, denied.issue, text)
+
+
+def from_bad_request(error: BadRequest, realm: Realm) -> Refusal:
+    """The answer to a request that does not parse."""
+    extra = []
+    if error.allow:
+        extra.append(("allow", ", ".join(error.allow)))
+    if error.is_token_misuse:
+        extra.append(("www-authenticate", challenge(realm, "invalid_request")))
+    return _refusal(error.status, error.issue, error.diagnostics, *extra)
+
+
+def not_found() -> Refusal:
+    """404 after looking: absent, someone else's and outside the scope all read the same."""
+    return _refusal(404, "not-found", "There is no such resource.")
+
+
+def bad_gateway() -> Refusal:
+    """502 without a word of the upstream's own (G36)."""
+    return _refusal(502, "transient", "The FHIR server behind this one did not answer properly.")
+
+
+def gateway_timeout() -> Refusal:
+    """504 when the upstream was too slow (V7)."""
+    return _refusal(504, "timeout", "The FHIR server behind this one did not answer in time.")
+
+
+def unavailable(retry_after_seconds: int) -> Refusal:
+    """503, for instance when the audit trail cannot be written (V8)."""
+    return _retry(503, "transient", "The service cannot answer now.", retry_after_seconds)
+
+
+def throttled(retry_after_seconds: int) -> Refusal:
+    """429 (V1)."""
+    return _retry(429, "throttled", "Too many requests.", retry_after_seconds)
+
+
+def _retry(status: int, issue: str, text: str, seconds: int) -> Refusal:
+    return _refusal(status, issue, text, ("retry-after", str(seconds)))
+
+
+def _refusal(status: int, issue: str, text: str, *extra: tuple[str, str]) -> Refusal:
+    body = orjson.dumps(operation_outcome(issue, text))
+    return Refusal(status, (("content-type", CONTENT_TYPE), *PRIVATE_HEADERS, *extra), body)
+
+
+def _quoted(value: str) -> str:
+    """An RFC 9110 quoted-string; what cannot stand in one becomes a question mark."""
+    printable = "".join(char if " " <= char <= "~" else "?" for char in value)
+    return '"' + printable.replace("\\", "\\\\").replace('"', '\\"') + '"'

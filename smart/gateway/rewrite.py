@@ -1,0 +1,86 @@
+"""Nothing of the upstream's address leaves (security-checklist G35).
+
+JSON is rewritten as text, so that numbers keep the precision they were written with (FHIR R4
+json 2.6.2). What still shows the upstream's host afterwards is not sent: the app gets a 502.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final, Self
+from urllib.parse import quote, urlsplit
+
+import orjson
+
+from smart.gateway.outcomes import UpstreamFault
+
+#: Response headers that are passed on; those of the second set hold URLs.
+_KEPT: Final = frozenset({"etag", "last-modified"})
+_URLS: Final = frozenset({"content-location", "location"})
+_string_literal = re.compile(rb'"(?:[^"\\]|\\.)*"').sub
+# A base ends where a URL's next part, or the text around it, begins.
+_AFTER: Final = rb"(?=[/?#\"\s<>'&,;)|\\]|\Z)"
+
+
+@dataclass(frozen=True, slots=True)
+class Rewriter:
+    """Turns URLs of one upstream server into URLs of this one."""
+
+    public: bytes
+    base: re.Pattern[bytes]
+    address: re.Pattern[bytes]
+
+    @classmethod
+    def between(cls, upstream: str, public: str) -> Self:
+        """From the two absolute base URLs, with or without a trailing slash."""
+        authority = urlsplit(upstream).netloc.rpartition("@")[2]
+        shown = b"|".join(
+            re.escape(form.encode()) for form in {authority, quote(authority, safe="")}
+        )
+        after = rb"(?!\d)" if ":" in authority else rb"(?![\w-]|\.\w)"
+        ours = urlsplit(public.rstrip("/"))
+        if ours.netloc.lower() == authority.lower():
+            after += rb"(?!" + re.escape(ours.path.encode()) + _AFTER + rb")"
+        base = re.escape(upstream.rstrip("/").encode())
+        return cls(
+            public=public.rstrip("/").encode(),
+            base=re.compile(base + _AFTER),
+            address=re.compile(rb"(?<![\w.-])(?:" + shown + rb")" + after, re.IGNORECASE),
+        )
+
+    def json(self, raw: bytes) -> bytes:
+        """JSON text (valid UTF-8) with this server's URLs. Raises UpstreamFault (502)."""
+        if b"\\/" in raw or b"\\u" in raw:
+            raw = _string_literal(_plain_literal, raw)
+        return self._checked(self.base.sub(lambda _: self.public, raw))
+
+    def url(self, text: str) -> str:
+        """One URL or reference. Raises UpstreamFault (502) if it still shows the upstream."""
+        return self._checked(self.base.sub(lambda _: self.public, text.encode())).decode()
+
+    def headers(self, headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+        """The upstream's headers worth passing on; all others (Server, Set-Cookie) are dropped."""
+        kept = []
+        for name, value in headers:
+            lower = name.lower()
+            if lower in _KEPT:
+                kept.append((lower, self._checked(value.encode()).decode()))
+            elif lower in _URLS:
+                kept.append((lower, self.url(value)))
+        return kept
+
+    def _checked(self, raw: bytes) -> bytes:
+        if self.address.search(raw):
+            raise UpstreamFault("the answer shows the upstream's address")
+        return raw
+
+
+def _plain_literal(match: re.Match[bytes]) -> bytes:
+    """A JSON string with needless escapes undone, so that no URL hides in them."""
+    literal = match[0]
+    if b"\\/" not in literal and b"\\u" not in literal:
+        return literal
+    try:
+        return orjson.dumps(orjson.loads(literal))
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError):
+        raise UpstreamFault("the answer is not valid JSON") from None

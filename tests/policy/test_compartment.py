@@ -1,0 +1,275 @@
+"""Each row of the compartment table with an own, a foreign and a shared case."""
+
+from typing import Any
+
+import pytest
+
+from smart.policy.compartment import (
+    BY_TARGETS,
+    CLOSED,
+    READ_LIST,
+    TABLE,
+    Ownership,
+    contains_nobody_else,
+    owner_check,
+)
+from smart.policy.references import bases_of
+from smart.policy.search_parameters import find
+from smart.scopes.resource_types import RESOURCE_TYPES
+
+BASES = bases_of("https://auth.example/t/mercy/fhir", "http://127.0.0.1:9000/fhir")
+A = {"reference": "Patient/A"}
+B = {"reference": "Patient/B"}
+DOCTOR = {"reference": "Practitioner/1"}
+
+OWNED_BY_PATH = sorted(name for name, row in TABLE.items() if row.owners)
+GUARDED = [(name, path) for name, row in TABLE.items() for path in row.guards]
+
+
+def resource(resource_type: str, **members: Any) -> dict[str, Any]:
+    return {"resourceType": resource_type, "id": "x1", **members}
+
+
+def place(path: str, *references: object) -> dict[str, Any]:
+    """Nested members so that `path` holds the references, one list entry each."""
+    head, _, rest = path.partition(".")
+    name = head.removesuffix("+")
+    if not rest:
+        return {name: list(references)}
+    return {name: [place(rest, reference) for reference in references]}
+
+
+def owner(found: dict[str, Any], known: frozenset[tuple[str, str]] = frozenset()) -> Ownership:
+    return owner_check(found, "A", BASES, known)
+
+
+def owned(resource_type: str, **members: Any) -> dict[str, Any]:
+    return resource(resource_type, **place(TABLE[resource_type].owners[0], A), **members)
+
+
+def test_every_r4_type_is_in_one_class_at_most():
+    assert set(TABLE) | CLOSED | READ_LIST <= RESOURCE_TYPES
+    assert not set(TABLE) & (CLOSED | READ_LIST)
+    assert not CLOSED & READ_LIST
+
+
+@pytest.mark.spec("G32")
+def test_read_list_and_closed_types():
+    assert {
+        "Medication",
+        "Practitioner",
+        "PractitionerRole",
+        "Organization",
+        "Location",
+    } == READ_LIST
+    assert {"Group", "Person", "AuditEvent", "Schedule", "Slot"} <= CLOSED
+
+
+@pytest.mark.parametrize(
+    ("resource_type", "owners"),
+    [
+        ("Device", ("patient",)),
+        ("Task", ("for",)),
+        ("Coverage", ("beneficiary",)),
+        ("Claim", ("patient",)),
+        ("ExplanationOfBenefit", ("patient",)),
+        ("CoverageEligibilityRequest", ("patient",)),
+        ("CoverageEligibilityResponse", ("patient",)),
+        ("Account", ("subject",)),
+        ("Media", ("subject",)),
+        ("Appointment", ("participant.actor",)),
+        ("AppointmentResponse", ("actor",)),
+        ("RelatedPerson", ("patient",)),
+        ("Observation", ("subject",)),
+        ("AllergyIntolerance", ("patient",)),
+        ("Immunization", ("patient",)),
+        ("Condition", ("subject",)),
+    ],
+)
+def test_rows_the_checklist_names(resource_type, owners):
+    assert TABLE[resource_type].owners == owners
+
+
+@pytest.mark.spec("G13", "SCOP-14")
+@pytest.mark.parametrize("resource_type", OWNED_BY_PATH)
+def test_own_foreign_and_shared(resource_type):
+    (path,) = TABLE[resource_type].owners
+    assert owner(resource(resource_type, **place(path, A))) is Ownership.OWN
+    assert owner(resource(resource_type, **place(path, B))) is Ownership.FOREIGN
+    assert owner(resource(resource_type, **place(path, A, B))) is Ownership.FOREIGN
+    assert owner(resource(resource_type, **place(path, B, A))) is Ownership.FOREIGN
+    assert owner(resource(resource_type, **place(path, DOCTOR))) is Ownership.NONE
+    assert owner(resource(resource_type)) is Ownership.NONE
+
+
+@pytest.mark.parametrize("resource_type", OWNED_BY_PATH)
+def test_a_single_reference_counts_like_a_list_of_one(resource_type):
+    (path,) = TABLE[resource_type].owners
+    if "." in path:
+        head, leaf = path.split(".")
+        single = {head: [{leaf: A}]}
+    else:
+        single = {path: A}
+    assert owner(resource(resource_type, **single)) is Ownership.OWN
+
+
+@pytest.mark.parametrize(("resource_type", "path"), GUARDED)
+def test_guarded_paths_do_not_own_but_must_not_name_another(resource_type, path):
+    assert owner(resource(resource_type, **place(path, A))) is Ownership.NONE
+    assert owner(owned(resource_type, **place(path, A))) is Ownership.OWN
+    assert owner(owned(resource_type, **place(path, DOCTOR))) is Ownership.OWN
+    assert owner(owned(resource_type, **place(path, B))) is Ownership.FOREIGN
+    assert owner(owned(resource_type, **place(path, A, B))) is Ownership.FOREIGN
+
+
+@pytest.mark.parametrize(
+    ("resource_type", "members"),
+    [
+        ("Composition", {"section": [{"section": [{"section": [{"entry": [B]}]}]}]}),
+        ("QuestionnaireResponse", {"item": [{"item": [{"answer": [{"valueReference": B}]}]}]}),
+        (
+            "QuestionnaireResponse",
+            {"item": [{"answer": [{"item": [{"answer": [{"valueReference": B}]}]}]}]},
+        ),
+    ],
+)
+def test_guards_reach_nested_elements(resource_type, members):
+    assert owner(owned(resource_type, **members)) is Ownership.FOREIGN
+
+
+@pytest.mark.spec("G13")
+@pytest.mark.parametrize(
+    ("resource_type", "members"),
+    [
+        ("Observation", {"performer": [B], "focus": [B]}),
+        ("Condition", {"asserter": B, "recorder": B}),
+        ("AllergyIntolerance", {"asserter": B, "recorder": B}),
+        ("Coverage", {"policyHolder": B, "subscriber": B, "payor": [B]}),
+        ("Claim", {"payee": {"party": B}}),
+        ("ExplanationOfBenefit", {"payee": {"party": B}}),
+        ("Account", {"guarantor": [{"party": B}]}),
+        ("Invoice", {"recipient": B}),
+        ("MedicationDispense", {"receiver": [B]}),
+        ("MedicationRequest", {"requester": B}),
+        ("Communication", {"sender": B, "recipient": [B]}),
+        ("CareTeam", {"participant": [{"member": B}]}),
+        ("CarePlan", {"author": B}),
+        ("Goal", {"expressedBy": B}),
+        ("DocumentReference", {"author": [B]}),
+        ("Composition", {"author": [B]}),
+        ("Task", {"requester": B, "owner": B}),
+        ("SupplyRequest", {"requester": B}),
+    ],
+)
+def test_authors_performers_and_payers_neither_own_nor_disown(resource_type, members):
+    assert owner(owned(resource_type, **members)) is Ownership.OWN
+    as_a = {name: _as_a(value) for name, value in members.items()}
+    assert owner(resource(resource_type, **as_a)) is Ownership.NONE
+
+
+def _as_a(value: Any) -> Any:
+    if value == B:
+        return A
+    if isinstance(value, list):
+        return [_as_a(item) for item in value]
+    return {name: _as_a(item) for name, item in value.items()}
+
+
+def test_appointment_with_a_doctor_and_a_room_is_the_patients():
+    actors = [{"actor": A}, {"actor": DOCTOR}, {"actor": {"reference": "Location/1"}}, {}]
+    assert owner(resource("Appointment", participant=actors)) is Ownership.OWN
+
+
+@pytest.mark.spec("G1", "G45")
+def test_patient_is_own_by_id_and_links_are_not_honoured():
+    link = [{"other": A, "type": "replaces"}]
+    assert owner({"resourceType": "Patient", "id": "A"}) is Ownership.OWN
+    assert owner({"resourceType": "Patient", "id": "B", "link": link}) is Ownership.FOREIGN
+    assert owner({"resourceType": "Patient"}) is Ownership.FOREIGN
+
+
+@pytest.mark.spec("G33")
+@pytest.mark.parametrize("resource_type", sorted(BY_TARGETS))
+def test_types_that_belong_by_their_targets(resource_type):
+    (path,) = TABLE[resource_type].targets
+    first, second = {"reference": "Observation/1"}, {"reference": "Observation/2/_history/3"}
+    both = resource(resource_type, **place(path, first, second))
+    one, all_known = (
+        frozenset({("Observation", "1")}),
+        frozenset({("Observation", "1"), ("Observation", "2")}),
+    )
+    assert owner(both) is Ownership.NONE
+    assert owner(both, one) is Ownership.NONE
+    assert owner(both, all_known) is Ownership.OWN
+    assert owner(resource(resource_type, **place(path, A))) is Ownership.OWN
+    assert owner(resource(resource_type, **place(path, A, B)), all_known) is not Ownership.OWN
+    assert owner(resource(resource_type), all_known) is Ownership.NONE
+    foreign = {"reference": "https://evil.example/fhir/Observation/1"}
+    assert owner(resource(resource_type, **place(path, foreign)), all_known) is Ownership.NONE
+
+
+@pytest.mark.parametrize("resource_type", sorted((CLOSED | READ_LIST) - {"Person"}))
+def test_types_without_a_row_belong_to_nobody(resource_type):
+    assert owner(resource(resource_type, subject=A, patient=A)) is Ownership.NONE
+
+
+CONTAINED_PATIENT = {"resourceType": "Patient", "id": "A"}
+
+
+@pytest.mark.spec("G12")
+@pytest.mark.parametrize(
+    "contained",
+    [
+        [CONTAINED_PATIENT],
+        [{"resourceType": "Patient", "id": "p", "name": [{"family": "Other"}]}],
+        [{"resourceType": "Observation", "id": "o", "subject": B}],
+        [{"resourceType": "RelatedPerson", "id": "r", "patient": B}],
+        [{"resourceType": "Group", "id": "g"}],
+        [{"resourceType": "Person", "id": "g"}],
+        [{"resourceType": "Medication", "id": "m", "contained": [CONTAINED_PATIENT]}],
+        [{"resourceType": "Bundle", "id": "b"}],
+        [{"id": "untyped"}],
+        ["text"],
+        {"resourceType": "Medication"},
+    ],
+)
+def test_contained_resources_of_others_close_the_whole(contained):
+    assert owner(resource("Observation", subject=A, contained=contained)) is Ownership.FOREIGN
+    medication = resource("Medication", contained=contained)
+    assert not contains_nobody_else(medication, "A", BASES)
+
+
+@pytest.mark.spec("G12")
+def test_contained_resources_that_are_nobodys_or_the_patients_own_may_stay():
+    contained = [
+        {"resourceType": "Medication", "id": "m"},
+        {"resourceType": "Practitioner", "id": "p"},
+        {"resourceType": "Observation", "id": "o", "subject": A},
+        {"resourceType": "Specimen", "id": "s"},
+    ]
+    assert owner(resource("Observation", subject=A, contained=contained)) is Ownership.OWN
+    assert contains_nobody_else(resource("Medication", contained=contained), "A", BASES)
+
+
+@pytest.mark.spec("G12")
+def test_a_contained_subject_never_owns():
+    local = {"reference": "#A"}
+    found = resource("Observation", subject=local, contained=[CONTAINED_PATIENT])
+    assert owner(found) is Ownership.FOREIGN
+    device = [{"resourceType": "Device", "id": "A"}]
+    found = resource("Observation", subject=local, contained=device)
+    assert owner(found) is Ownership.NONE
+    assert owner(resource("Observation", subject=local)) is Ownership.FOREIGN
+
+
+@pytest.mark.parametrize("value", ["Patient/A", 7, [None], [[A]], {"reference": 7}, True])
+def test_malformed_subjects_are_foreign(value):
+    assert owner(resource("Observation", subject=value)) is Ownership.FOREIGN
+
+
+def test_search_parameters_that_name_the_owner_exist():
+    for resource_type, row in TABLE.items():
+        for name in row.search:
+            definition = find(resource_type, name)
+            assert definition is not None, (resource_type, name)
+            assert name == "_id" or definition.may_name("Patient"), (resource_type, name)
