@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -178,15 +178,14 @@ def postgres(found: Programs, home: Home, *, durable: bool) -> Iterator[dict[str
 def create_roles(superuser: str) -> tuple[str, str]:
     """What an administrator prepares for an installation; returns both roles' passwords.
 
-    The owner migrates and makes further roles; CREATEDB is for the test databases. Neither role
-    passes row-level security.
+    The owner migrates and makes further roles. Neither role passes row-level security.
     """
     owner, app = secrets.token_hex(16), secrets.token_hex(16)
     with psycopg.connect(superuser, autocommit=True) as connection:
         role = "CREATE ROLE {} LOGIN NOSUPERUSER NOBYPASSRLS {} PASSWORD {}"
         for name, rights, password in (
-            ("authfi_owner", "CREATEROLE CREATEDB", owner),
-            ("authfi_app", "NOCREATEROLE NOCREATEDB", app),
+            ("authfi_owner", "CREATEROLE", owner),
+            ("authfi_app", "NOCREATEROLE", app),
         ):
             parts = (sql.Identifier(name), sql.SQL(rights), sql.Literal(password))
             connection.execute(sql.SQL(role).format(*parts))
@@ -224,24 +223,6 @@ def services(*, durable: bool = False) -> Iterator[dict[str, str]]:
                 **database,
                 **cache,
             }
-
-
-def for_worker(worker: str, variables: Mapping[str, str]) -> dict[str, str]:
-    """The variables as one pytest-xdist worker (`gw0`, `gw1`, ...) sees them.
-
-    Workers share the servers but no data: each has a database, made here, and a Redis number of
-    its own. Without servers nothing changes.
-    """
-    own = dict(variables)
-    if "DATABASE_OWNER_URL" in own:
-        with psycopg.connect(own["DATABASE_OWNER_URL"], autocommit=True) as connection:
-            create = sql.SQL("CREATE DATABASE {}").format(sql.Identifier(f"authfi_{worker}"))
-            connection.execute(create)
-        for name in ("DATABASE_URL", "DATABASE_OWNER_URL"):
-            own[name] = f"{own[name].rpartition('/')[0]}/authfi_{worker}"
-    if "REDIS_URL" in own:
-        own["REDIS_URL"] = f"{own['REDIS_URL'].rpartition('/')[0]}/{int(worker[2:]) + 1}"
-    return own
 
 
 def settings_read() -> set[str]:

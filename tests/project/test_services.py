@@ -69,26 +69,6 @@ def test_servers_are_set_up_as_an_installation():
     assert not Path(variables["DATA_DIR"]).parent.exists()
 
 
-def test_workers_share_servers_but_no_data():
-    with services.services() as variables:
-        workers = [services.for_worker(name, variables) for name in ("gw0", "gw1")]
-        names = []
-        for own in workers:
-            assert own["DATA_DIR"] == variables["DATA_DIR"]
-            for name in ("DATABASE_URL", "DATABASE_OWNER_URL"):
-                with psycopg.connect(own[name]) as connection:
-                    names.append(connection.info.dbname)
-            redis.Redis.from_url(own["REDIS_URL"]).set("who", own["DATABASE_URL"])
-        assert names == ["authfi_gw0"] * 2 + ["authfi_gw1"] * 2
-        for own in workers:
-            assert redis.Redis.from_url(own["REDIS_URL"]).get("who") == own["DATABASE_URL"].encode()
-        assert redis.Redis.from_url(variables["REDIS_URL"]).get("who") is None
-
-
-def test_without_servers_a_worker_changes_nothing():
-    assert services.for_worker("gw1", {"DATA_DIR": "/d"}) == {"DATA_DIR": "/d"}
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_nothing_is_left_after_a_signal(number):
     process, variables = start_by_hand()
