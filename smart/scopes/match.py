@@ -103,7 +103,7 @@ def admits_any(scopes: Iterable[ClinicalScope], resource: Mapping[str, object]) 
 
 def is_within(narrower: ClinicalScope, wider: Iterable[ClinicalScope]) -> bool:
     """Is it certain that `wider` together allow all that `narrower` allows? False when in doubt."""
-    return narrower.interactions <= _bounded(narrower, wider)
+    return narrower.interactions <= _bounded(narrower, filter(_judgeable, wider))
 
 
 def intersect(requested: Iterable[Scope], ceiling: Iterable[Scope]) -> Narrowed:
