@@ -3,7 +3,11 @@
 from django.conf import settings
 from django.urls import include, path
 
+from authfi import health
+
 urlpatterns = [
+    path("healthz", health.healthz),
+    path("readyz", health.readyz),
     path("api/v1/", include("authfi.api.urls")),
     path("", include("smart.server.origin_urls")),
 ]

@@ -1,0 +1,101 @@
+"""Keeps a handful of child processes running and stops them in good order (design D1)."""
+
+import logging
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from types import FrameType
+
+log = logging.getLogger(__name__)
+
+STOP_SECONDS = 15.0
+LONGEST_PAUSE_SECONDS = 30.0
+
+
+@dataclass(slots=True)
+class Child:
+    """One program: how it is started and, while it runs, its process."""
+
+    name: str
+    command: Sequence[str]
+    env: Mapping[str, str]
+    process: subprocess.Popen[bytes] | None = None
+    started_at: float = 0.0
+    pause_seconds: float = 0.5
+    due_at: float = 0.0
+
+    def start(self) -> None:
+        """Start the program."""
+        self.process = subprocess.Popen(self.command, env=dict(self.env))  # noqa: S603 (our own)
+        self.started_at = time.monotonic()
+
+    def has_ended(self) -> bool:
+        """True once the program has ended; False before its first start."""
+        return self.process is not None and self.process.poll() is not None
+
+    def plan_restart(self, now: float) -> None:
+        """Wait longer after each quick death, so that a broken program does not spin."""
+        lived = now - self.started_at
+        self.pause_seconds = (
+            0.5 if lived > 60 else min(self.pause_seconds * 2, LONGEST_PAUSE_SECONDS)
+        )
+        self.due_at = now + self.pause_seconds
+        self.process = None
+
+
+@dataclass(slots=True)
+class Supervisor:
+    """Starts children, restarts those that die, and stops all on SIGTERM or Ctrl-C."""
+
+    children: list[Child] = field(default_factory=list)
+    stopping: bool = False
+
+    def add(self, name: str, command: Sequence[str], env: Mapping[str, str]) -> Child:
+        """Start a child and keep it running from now on."""
+        child = Child(name=name, command=command, env=env)
+        child.start()
+        self.children.append(child)
+        return child
+
+    def catch_signals(self) -> None:
+        """Let SIGTERM and Ctrl-C stop the children before the parent ends."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+
+    def run(self) -> None:
+        """Watch until told to stop, then stop all."""
+        try:
+            while not self.stopping:
+                self._restart_dead()
+                time.sleep(0.2)
+        finally:
+            self.stop()
+
+    def stop(self) -> None:
+        """Ask every child to end; end those that do not."""
+        self.stopping = True
+        running = [child.process for child in self.children if child.process]
+        for process in running:
+            process.terminate()
+        deadline = time.monotonic() + STOP_SECONDS
+        for process in running:
+            try:
+                process.wait(max(0.1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        self.children.clear()
+
+    def _restart_dead(self) -> None:
+        now = time.monotonic()
+        for child in self.children:
+            if child.has_ended():
+                log.warning("%s ended and is started again", child.name)
+                child.plan_restart(now)
+            if child.process is None and now >= child.due_at:
+                child.start()
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        self.stopping = True
