@@ -41,6 +41,9 @@ def signing_keys() -> Iterator[None]:
     jose.new_key = real
 
 
+pytest_plugins = ["tests.browser"]
+
+
 def fresh_tenant(name: str) -> tenancy.TenantRef:
     """A tenant nobody else uses."""
     return create_tenant(slug=f"{name}-{secrets.token_hex(4)}", name=name.title())
