@@ -43,7 +43,7 @@ class _Link(msgspec.Struct):
 
 
 class _Entry(msgspec.Struct):
-    resource: msgspec.Raw | None = None
+    resource: msgspec.Raw = msgspec.Raw(b"null")
     search: _Search = msgspec.field(default_factory=_Search)
 
 
@@ -165,9 +165,7 @@ def _sift(entries: list[_Entry], access: Access) -> tuple[list[_Kept], int]:
     parsed = [(entry, _resource(entry)) for entry in entries if entry.search.mode != "outcome"]
     known = _owned([resource for _, resource in parsed], access)
     kept = [
-        _Kept(
-            (resource["resourceType"], resource["id"]), bytes(entry.resource or b""), _mode(entry)
-        )
+        _Kept((resource["resourceType"], resource["id"]), bytes(entry.resource), _mode(entry))
         for entry, resource in parsed
         if judge(resource, access, known)
     ]
@@ -176,8 +174,6 @@ def _sift(entries: list[_Entry], access: Access) -> tuple[list[_Kept], int]:
 
 def _resource(entry: _Entry) -> Any:
     """The parsed resource; None, which no judge lets pass, for one that is no clean JSON."""
-    if entry.resource is None:
-        return None
     try:
         return strict_json.loads(bytes(entry.resource))
     except ValueError:

@@ -184,10 +184,15 @@ def owner_check(
         return Ownership.NONE
     view = Viewpoint(patient, bases)
     local = _contained_types(resource)
-    if not _contained_is_clean(resource, view, local) or _names_other(resource, row, view, local):
+    owners = _namings(resource, row.owners, view, local)
+    if (
+        Naming.OTHER in owners
+        or Naming.OTHER in _namings(resource, row.guards, view, local)
+        or not _contained_is_clean(resource, view, local)
+    ):
         return Ownership.FOREIGN
-    owned = _targets_known if row.targets else _owner_named
-    return Ownership.OWN if owned(resource, row, view, known) else Ownership.NONE
+    is_own = _targets_known(resource, row, view, known) if row.targets else Naming.SELF in owners
+    return Ownership.OWN if is_own else Ownership.NONE
 
 
 def contains_nobody_else(resource: dict[str, Any], patient: str, bases: Bases) -> bool:
@@ -195,14 +200,12 @@ def contains_nobody_else(resource: dict[str, Any], patient: str, bases: Bases) -
     return _contained_is_clean(resource, Viewpoint(patient, bases), _contained_types(resource))
 
 
-def _owner_named(
-    resource: dict[str, Any], row: Row, view: Viewpoint, _known: Collection[Key]
-) -> bool:
-    return any(
-        view.naming(reference, {}) is Naming.SELF
-        for path in row.owners
-        for reference in _values(resource, path)
-    )
+def _namings(
+    resource: dict[str, Any], paths: tuple[str, ...], view: Viewpoint, local: dict[str, str]
+) -> set[Naming]:
+    return {
+        view.naming(reference, local) for path in paths for reference in _values(resource, path)
+    }
 
 
 def _targets_known(
@@ -216,16 +219,6 @@ def _is_known(reference: object, view: Viewpoint, known: Collection[Key]) -> boo
     literal = reference.get("reference") if isinstance(reference, dict) else None
     key = view.bases.resolve(literal) if isinstance(literal, str) else None
     return key is not None and (key == ("Patient", view.patient) or key in known)
-
-
-def _names_other(
-    resource: dict[str, Any], row: Row, view: Viewpoint, local: dict[str, str]
-) -> bool:
-    return any(
-        view.naming(reference, local) is Naming.OTHER
-        for path in (*row.owners, *row.guards)
-        for reference in _values(resource, path)
-    )
 
 
 def _contained_types(resource: dict[str, Any]) -> dict[str, str]:
@@ -256,7 +249,9 @@ def _item_is_clean(item: object, view: Viewpoint, local: dict[str, str]) -> bool
     if not isinstance(resource_type, str) or resource_type == "Patient" or resource_type in CLOSED:
         return False
     row = TABLE.get(resource_type)
-    return row is None or not _names_other(item, row, view, local)
+    if row is None:
+        return True
+    return Naming.OTHER not in _namings(item, (*row.owners, *row.guards), view, local)
 
 
 def _values(node: dict[str, Any], path: str) -> Iterator[object]:

@@ -30,7 +30,8 @@ UNBOUNDED_PARAMETERS: Final = frozenset(
 )
 #: Modifiers that ask the server's terminology or hierarchy (G5).
 UNBOUNDED_MODIFIERS: Final = frozenset({"in", "not-in", "above", "below", "of-type"})
-#: Modifiers by search type (FHIR R4 search 3.1.1.5.5). References also take a type name.
+#: Modifiers by search type (FHIR R4 search 3.1.1.5.5). References also take a type name,
+#: and `not`, which R5 adds and R4 servers already know.
 MODIFIERS: Final = {
     "date": frozenset({"missing"}),
     "number": frozenset({"missing"}),
@@ -40,7 +41,7 @@ MODIFIERS: Final = {
     "string": frozenset({"missing", "exact", "contains"}),
     "token": frozenset({"missing", "text", "not"}) | UNBOUNDED_MODIFIERS,
     "uri": frozenset({"missing", "above", "below"}),
-    "reference": frozenset({"missing", "identifier", "above", "below"}),
+    "reference": frozenset({"missing", "identifier", "not", "above", "below"}),
 }
 
 

@@ -105,6 +105,7 @@ def test_own_foreign_and_shared(resource_type):
 @pytest.mark.parametrize("resource_type", OWNED_BY_PATH)
 def test_a_single_reference_counts_like_a_list_of_one(resource_type):
     (path,) = TABLE[resource_type].owners
+    single: dict[str, Any]
     if "." in path:
         head, leaf = path.split(".")
         single = {head: [{leaf: A}]}
