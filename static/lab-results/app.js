@@ -1,0 +1,249 @@
+// The page of the app: sign-in, the record, and what the hospital refuses.
+
+import { ATTEMPTS } from "./attempts.js";
+import { formatDate, formatRange, formatValue, judge, load } from "./observations.js";
+import { plot, trend } from "./plot.js";
+import { authorize, connect, explain, forget, hasSession, isRefusal } from "./session.js";
+
+const CATEGORIES = [
+  ["laboratory", "Laboratory results"],
+  ["vital-signs", "Vital signs"],
+];
+const byId = (id) => document.getElementById(id);
+
+byId("sign-in").addEventListener("click", signIn);
+byId("again").addEventListener("click", startAgain);
+await start();
+
+async function start() {
+  if (!hasSession()) {
+    show("start");
+    return;
+  }
+  try {
+    await showRecord(await connect());
+  } catch (error) {
+    showProblem(error);
+  }
+}
+
+async function signIn() {
+  try {
+    await authorize();
+  } catch (error) {
+    showProblem(error);
+  }
+}
+
+function startAgain() {
+  forget();
+  show("start");
+}
+
+function show(part) {
+  for (const id of ["status", "start", "problem", "record"]) {
+    byId(id).hidden = id !== part;
+  }
+}
+
+function showProblem(error) {
+  const refused = isRefusal(error);
+  byId("problem-title").textContent = refused ? "Access was refused" : "Something went wrong";
+  byId("problem-alert").className = refused ? "alert warning" : "alert danger";
+  byId("problem-text").textContent = refused
+    ? `This app was not allowed to see the record, and has seen nothing of it. ${explain(error)}`
+    : explain(error);
+  show("problem");
+}
+
+async function showRecord(client) {
+  const [user, patient, visit, ...lists] = await Promise.all([
+    client.user.read(),
+    client.patient.read(),
+    client.encounter.id ? client.encounter.read() : null,
+    ...CATEGORIES.map(([category]) => load(client, category)),
+  ]);
+  byId("user").textContent = nameOf(user);
+  byId("signed-in").hidden = false;
+  showPatient(patient, client.getState("tokenResponse.need_patient_banner") !== false);
+  showVisit(visit);
+  const tables = CATEGORIES.map(([, title], index) => table(title, lists[index]));
+  byId("tables").replaceChildren(...tables);
+  const tests = lists.flat();
+  if (tests.length > 0) {
+    followSelection(tests);
+  }
+  byId("detail").hidden = tests.length === 0;
+  document.querySelectorAll("[data-attempt]").forEach((button) => {
+    button.addEventListener("click", () => attempt(client, button));
+  });
+  show("record");
+}
+
+function showPatient(patient, needed) {
+  const number = patient.identifier?.find((one) => one.type?.coding?.[0]?.code === "MR");
+  byId("patient-name").textContent = nameOf(patient);
+  byId("patient-facts").replaceChildren(
+    fact("Born", patient.birthDate),
+    fact("Sex", patient.gender),
+    fact("MRN", number?.value),
+  );
+  byId("patient").hidden = !needed;
+}
+
+function showVisit(visit) {
+  if (visit) {
+    const began = formatDate(new Date(visit.period.start));
+    byId("visit").textContent = `Opened from the visit of ${began}: ${visit.type?.[0]?.text ?? "visit"}`;
+    byId("visit").hidden = false;
+  }
+}
+
+function table(title, tests) {
+  const card = make("section", { className: "card flush" });
+  const head = make("div", { className: "card-head" });
+  head.append(make("h2", { textContent: title }));
+  if (tests.length === 0) {
+    card.append(head, make("p", { className: "empty", textContent: "Nothing is recorded here." }));
+    return card;
+  }
+  const body = make("tbody");
+  body.append(...tests.map(row));
+  const grid = make("table", { className: "table fold results" });
+  const columns = ["Test", "Latest value", "Normal range", "Note", "Date", "Trend"];
+  const names = make("tr");
+  names.append(...columns.map((text) => make("th", { scope: "col", textContent: text })));
+  const thead = make("thead");
+  thead.append(names);
+  grid.append(make("caption", { className: "visually-hidden", textContent: title }), thead, body);
+  const wrap = make("div", { className: "table-wrap" });
+  wrap.append(grid);
+  card.append(head, wrap);
+  return card;
+}
+
+function row(test) {
+  const line = make("tr");
+  line.dataset.code = test.code;
+  const name = make("th", { scope: "row" });
+  name.append(make("a", { href: `#test-${test.code}`, textContent: test.name }));
+  line.append(
+    name,
+    cell("Latest value", formatValue(test.latest)),
+    cell("Normal range", formatRange(test.range)),
+    cell("Note", flag(test.latest)),
+    cell("Date", formatDate(test.latest.at)),
+    cell("Trend", trend(test)),
+  );
+  return line;
+}
+
+function followSelection(tests) {
+  const select = () => {
+    const wanted = tests.find((test) => location.hash === `#test-${test.code}`);
+    showTest(wanted ?? tests.find((test) => judge(test.latest)) ?? tests[0]);
+    if (wanted) {
+      byId("detail-title").focus({ preventScroll: true });
+      byId("detail").scrollIntoView({ block: "nearest" });
+    }
+  };
+  window.addEventListener("hashchange", select);
+  select();
+}
+
+function showTest(test) {
+  byId("detail-title").textContent = test.unit ? `${test.name} (${test.unit})` : test.name;
+  byId("detail-range").textContent = test.range ? `Normal range ${formatRange(test.range)}, shaded` : "";
+  byId("plot").replaceChildren(plot(test));
+  const names = test.latest.readings.length > 1 ? test.latest.readings : [];
+  byId("legend").hidden = names.length === 0;
+  byId("legend").replaceChildren(...names.map(legendEntry));
+  byId("values").replaceChildren(...[...test.values].reverse().map(valueRow));
+  document.querySelectorAll("tr[data-code]").forEach((line) => {
+    line.toggleAttribute("aria-current", line.dataset.code === test.code);
+  });
+}
+
+function legendEntry(reading, index) {
+  const entry = make("li");
+  const key = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  key.setAttribute("class", `key series-${index + 1}`);
+  key.setAttribute("viewBox", "0 0 28 12");
+  key.setAttribute("aria-hidden", "true");
+  const line = document.createElementNS("http://www.w3.org/2000/svg", "path");
+  line.setAttribute("class", "line");
+  line.setAttribute("d", "M1 6h26");
+  key.append(line);
+  entry.append(key, reading.name);
+  return entry;
+}
+
+function valueRow(value) {
+  const line = make("tr");
+  const number = make("td", { className: "num", textContent: formatValue(value) });
+  line.append(
+    make("th", { scope: "row", textContent: formatDate(value.at) }),
+    number,
+    make("td", { textContent: formatRange(value.range) }),
+    cell("Note", flag(value)),
+  );
+  return line;
+}
+
+function flag(value) {
+  const said = judge(value);
+  return said ? make("span", { className: "badge warning", textContent: said }) : "";
+}
+
+/** Ask for what the app was not given and show the answer as it came. */
+async function attempt(client, button) {
+  button.disabled = true;
+  try {
+    const answer = await ATTEMPTS[button.dataset.attempt](client);
+    byId("answers").prepend(answerBox(button.textContent, answer));
+  } catch (error) {
+    byId("answers").prepend(make("p", { className: "alert danger", textContent: explain(error) }));
+  } finally {
+    button.disabled = false;
+  }
+}
+
+function answerBox(title, { request, status, body }) {
+  const refused = status >= 400;
+  const issue = body?.issue?.[0];
+  const box = make("div", { className: `alert answer ${refused ? "danger" : "warning"}` });
+  const raw = make("details");
+  raw.append(
+    make("summary", { textContent: "The whole answer" }),
+    make("pre", { tabIndex: 0, textContent: JSON.stringify(body, null, 2) }),
+  );
+  box.append(
+    make("p", { className: "alert-title", textContent: `${title}: ${refused ? "refused" : "allowed"} (${status})` }),
+    make("p", { className: "small mono", textContent: request }),
+    make("p", { textContent: issue?.diagnostics ?? issue?.details?.text ?? "No explanation was given." }),
+    raw,
+  );
+  return box;
+}
+
+function nameOf(person) {
+  const name = person.name?.[0];
+  return name?.text ?? [...(name?.given ?? []), name?.family].filter(Boolean).join(" ");
+}
+
+function fact(label, value) {
+  const pair = make("div");
+  pair.append(make("dt", { textContent: label }), make("dd", { textContent: value ?? "unknown" }));
+  return pair;
+}
+
+function cell(label, content) {
+  const made = make("td");
+  made.dataset.label = label;
+  made.append(content);
+  return made;
+}
+
+function make(name, properties = {}) {
+  return Object.assign(document.createElement(name), properties);
+}
