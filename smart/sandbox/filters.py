@@ -20,6 +20,7 @@ from smart.sandbox.parameters import (
 from smart.sandbox.resource_types import RESOURCE_TYPES
 
 _MAX_DEPTH = 3
+_MAX_ALTERNATIVES = 300
 _LAST_SIGN = "\U0010ffff"
 _LOGICAL_ID = re.compile(r"[A-Za-z0-9.-]{1,64}", re.ASCII)
 _FROM = {
@@ -94,8 +95,14 @@ def _parameter(resource_type: str, name: str) -> Parameter:
 
 
 def split_values(text: str) -> list[str]:
-    """The alternatives of a value: split at commas that no backslash escapes."""
-    return [part for part in re.split(r"(?<!\\),", text) if part]
+    """The alternatives of a value: split at commas that no backslash escapes.
+
+    Raises FhirError 400 when there are too many for one SQL expression.
+    """
+    parts = [part for part in re.split(r"(?<!\\),", text) if part]
+    if len(parts) > _MAX_ALTERNATIVES:
+        raise FhirError(400, "too-costly", f"Give {_MAX_ALTERNATIVES} alternatives at most.")
+    return parts
 
 
 def unescape(text: str) -> str:

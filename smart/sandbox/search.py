@@ -5,13 +5,14 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from smart.sandbox.filters import Filter, UnknownParameterError, compile_filter, split_values
-from smart.sandbox.outcome import invalid, unsupported
+from smart.sandbox.outcome import FhirError, invalid, unsupported
 from smart.sandbox.parameters import DATE, REFERENCE, STRING, TOKEN, parameters_of
 from smart.sandbox.resource_types import RESOURCE_TYPES
 from smart.sandbox.store import Store
 
 DEFAULT_COUNT = 50
 MAX_COUNT = 1000
+_MAX_VALUES = 30_000
 _TOTALS = {"none", "estimate", "accurate"}
 _SUMMARIES = {"false", "count", "data"}
 _FORMAT_PARAMETERS = {"_format", "_pretty"}
@@ -87,13 +88,16 @@ def parse(
 
 
 def run(store: Store, query: Query) -> list[int]:
-    """The rows that match, in order."""
+    """The rows that match, in order. Raises FhirError 400 for more than SQLite can take."""
     conditions = ["type = ?", *(f"row{part.membership()}" for part in query.filters)]
     order = ", ".join([*query.order, "row"])
     arguments = [query.type, *(value for part in query.filters for value in part.arguments)]
     where = " AND ".join(conditions)
     sql = f"SELECT row FROM current WHERE {where} ORDER BY {order}"  # noqa: S608 - values are bound
-    return [row for (row,) in store.select(sql, [*arguments, *query.order_arguments])]
+    arguments += query.order_arguments
+    if len(arguments) > _MAX_VALUES:
+        raise FhirError(400, "too-costly", f"Search for {_MAX_VALUES} values at most.")
+    return [row for (row,) in store.select(sql, arguments)]
 
 
 def _read_count(query: Query, value: str) -> None:

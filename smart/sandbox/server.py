@@ -20,6 +20,7 @@ from typing import Any
 
 import orjson
 from granian.constants import Interfaces
+from granian.log import LogLevels
 from granian.server.embed import Server
 
 from smart.sandbox.generate import SEEDS, generate
@@ -168,7 +169,7 @@ async def serve(store: Store, host: str, port: int, credentials: Path) -> None:
         port=port,
         interface=Interfaces.ASGINL,
         websockets=False,
-        log_enabled=False,
+        log_level=LogLevels.error,
     )
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

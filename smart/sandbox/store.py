@@ -80,18 +80,22 @@ class Store:
         self._writing = threading.Lock()
         self._connections: list[sqlite3.Connection] = []
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-        connection = self._connection()
         try:
-            found = connection.execute("PRAGMA user_version").fetchone()[0]
-            if found == 0 and not connection.execute("SELECT 1 FROM sqlite_master").fetchone():
-                connection.execute("PRAGMA journal_mode = WAL")
-                connection.executescript(
-                    f"BEGIN; {_SCHEMA} PRAGMA user_version = {_FORMAT}; COMMIT;"
-                )
-            elif found != _FORMAT:
-                raise ValueError(f"{path} is not a sandbox database of format {_FORMAT}.")
+            self._prepare(self._connection())
         except sqlite3.DatabaseError as error:
+            self.close()
             raise ValueError(f"{path} is not a sandbox database: {error}.") from error
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        """Make the tables of an empty file. Raises ValueError for another kind of database."""
+        found = connection.execute("PRAGMA user_version").fetchone()[0]
+        if found == _FORMAT:
+            return
+        if found or connection.execute("SELECT 1 FROM sqlite_master").fetchone():
+            self.close()
+            raise ValueError(f"{self._path} is not a sandbox database of format {_FORMAT}.")
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {_FORMAT}; COMMIT;")
 
     def close(self) -> None:
         """Close every thread's connection; the store cannot be used afterwards."""
@@ -104,9 +108,9 @@ class Store:
             connection = sqlite3.connect(
                 self._path, timeout=10, isolation_level=None, check_same_thread=False
             )
-            connection.execute("PRAGMA synchronous = NORMAL")
             self._threads.connection = connection
             self._connections.append(connection)
+            connection.execute("PRAGMA synchronous = NORMAL")
         return connection
 
     @contextmanager
