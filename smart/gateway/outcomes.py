@@ -56,7 +56,7 @@ class Realm:
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class Answer:
     """A complete answer: status, headers in order, body."""
 
     status: int
@@ -84,7 +84,7 @@ def challenge(realm: Realm, error: str | None = None, scope: str | None = None) 
     return f"Bearer {', '.join(shown)}"
 
 
-def unauthorized(realm: Realm, *, was_token_sent: bool, is_expired: bool = False) -> Refusal:
+def unauthorized(realm: Realm, *, was_token_sent: bool, is_expired: bool = False) -> Answer:
     """401. The error code is shown only when a token was sent (RSVR-02, ERRS-04)."""
     error = "invalid_token" if was_token_sent else None
     issue = "expired" if is_expired else "login"
@@ -92,7 +92,7 @@ def unauthorized(realm: Realm, *, was_token_sent: bool, is_expired: bool = False
     return _refusal(401, issue, text, ("www-authenticate", challenge(realm, error)))
 
 
-def from_deny(denied: Deny, realm: Realm) -> Refusal:
+def from_deny(denied: Deny, realm: Realm) -> Answer:
     """The answer to a policy refusal; a 403 says which scope would help, if one would."""
     text = f"{denied.reason} {denied.allowed}".strip()
     if denied.status == 401:
@@ -105,7 +105,7 @@ def from_deny(denied: Deny, realm: Realm) -> Refusal:
     return _refusal(denied.status, denied.issue, text)
 
 
-def from_bad_request(error: BadRequest, realm: Realm) -> Refusal:
+def from_bad_request(error: BadRequest, realm: Realm) -> Answer:
     """The answer to a request that does not parse."""
     extra = []
     if error.allow:
@@ -115,38 +115,38 @@ def from_bad_request(error: BadRequest, realm: Realm) -> Refusal:
     return _refusal(error.status, error.issue, error.diagnostics, *extra)
 
 
-def not_found() -> Refusal:
+def not_found() -> Answer:
     """404 after looking: absent, someone else's and outside the scope all read the same."""
     return _refusal(404, "not-found", "There is no such resource.")
 
 
-def bad_gateway() -> Refusal:
+def bad_gateway() -> Answer:
     """502 without a word of the upstream's own (G36)."""
     return _refusal(502, "transient", "The FHIR server behind this one did not answer properly.")
 
 
-def gateway_timeout() -> Refusal:
+def gateway_timeout() -> Answer:
     """504 when the upstream was too slow (V7)."""
     return _refusal(504, "timeout", "The FHIR server behind this one did not answer in time.")
 
 
-def unavailable(retry_after_seconds: int) -> Refusal:
+def unavailable(retry_after_seconds: int) -> Answer:
     """503, for instance when the audit trail cannot be written (V8)."""
     return _retry(503, "transient", "The service cannot answer now.", retry_after_seconds)
 
 
-def throttled(retry_after_seconds: int) -> Refusal:
+def throttled(retry_after_seconds: int) -> Answer:
     """429 (V1)."""
     return _retry(429, "throttled", "Too many requests.", retry_after_seconds)
 
 
-def _retry(status: int, issue: str, text: str, seconds: int) -> Refusal:
+def _retry(status: int, issue: str, text: str, seconds: int) -> Answer:
     return _refusal(status, issue, text, ("retry-after", str(seconds)))
 
 
-def _refusal(status: int, issue: str, text: str, *extra: tuple[str, str]) -> Refusal:
+def _refusal(status: int, issue: str, text: str, *extra: tuple[str, str]) -> Answer:
     body = orjson.dumps(operation_outcome(issue, text))
-    return Refusal(status, (("content-type", CONTENT_TYPE), *PRIVATE_HEADERS, *extra), body)
+    return Answer(status, (("content-type", CONTENT_TYPE), *PRIVATE_HEADERS, *extra), body)
 
 
 def _quoted(value: str) -> str:

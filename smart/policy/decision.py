@@ -11,8 +11,6 @@ from smart.policy.references import bases_of
 from smart.policy.request import FhirInteraction
 from smart.policy.rules import (
     Rule,
-    consent_allows,
-    grant_is_live,
     interaction_is_offered,
     is_own_user,
     letters,
@@ -34,8 +32,6 @@ __all__ = ["RULES", "Access", "Deny", "Facts", "Permit", "decide"]
 
 #: In this order; the first refusal stands.
 RULES: Final[tuple[Rule, ...]] = (
-    grant_is_live,
-    consent_allows,
     scope_covers,
     interaction_is_offered,
     patient_is_known,

@@ -14,8 +14,8 @@ class Facts:
 
     `patient` is the id of the Patient in the token's launch context, `fhir_user` the relative
     reference of its user (`Practitioner/123`). `base` is the public FHIR base and `upstream` the
-    server behind it, both absolute URLs. `grant_live` says that the grant is live and the token
-    not revoked, `consent_ok` that no consent decision forbids this app this patient.
+    server behind it, both absolute URLs. That the grant is live is settled before: a token whose
+    grant ended, by withdrawn consent or otherwise, does not authenticate (design D3).
     """
 
     request: FhirRequest
@@ -24,8 +24,6 @@ class Facts:
     fhir_user: str | None
     base: str
     upstream: str
-    grant_live: bool
-    consent_ok: bool
 
 
 @dataclass(frozen=True, slots=True)

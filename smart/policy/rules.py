@@ -55,28 +55,6 @@ def letters(request: FhirRequest) -> tuple[Interaction, ...]:
     return tuple(Interaction(letter) for letter in _LETTERS.get(request.interaction, ""))
 
 
-def grant_is_live(facts: Facts) -> Deny | None:
-    """401 when the grant was ended or the token revoked (design D3)."""
-    if facts.grant_live:
-        return None
-    return Deny(
-        401,
-        "grant.live",
-        "The authorization behind this token has ended.",
-        "expired",
-        "Ask for a new authorization.",
-    )
-
-
-def consent_allows(facts: Facts) -> Deny | None:
-    """403 when a consent decision stands against this access."""
-    if facts.consent_ok:
-        return None
-    return Deny(
-        403, "consent.given", "Consent for this app does not cover this access.", "forbidden"
-    )
-
-
 def scope_covers(facts: Facts) -> Deny | None:
     """403 unless `patient/` scopes give every letter the interaction needs (RSVR-03, G43)."""
     request = facts.request

@@ -15,7 +15,7 @@ NAMED = f'Bearer realm="{REALM.base}"'
 METADATA = f'resource_metadata="{REALM.metadata}"'
 
 
-def read(refusal: outcomes.Refusal) -> tuple[int, str, str, str | None]:
+def read(refusal: outcomes.Answer) -> tuple[int, str, str, str | None]:
     body = orjson.loads(refusal.body)
     headers = dict(refusal.headers)
     assert body["resourceType"] == "OperationOutcome"

@@ -22,8 +22,6 @@ def facts(url: str, scope: str = "patient/*.cruds", *, method: str = "GET", **ch
         "fhir_user": "Practitioner/123",
         "base": BASE,
         "upstream": "http://127.0.0.1:9000/fhir",
-        "grant_live": True,
-        "consent_ok": True,
     }
     return Facts(**(values | changes))
 
@@ -336,19 +334,9 @@ def test_patient_scopes_need_a_patient():
     assert (refusal.status, refusal.rule) == (403, "context.patient")
 
 
-def test_an_ended_grant_is_401_before_anything_else():
-    refusal = denied("Patient/B", "", grant_live=False, consent_ok=False)
-    assert (refusal.status, refusal.rule, refusal.issue) == (401, "grant.live", "expired")
-
-
-def test_withheld_consent_is_403():
-    refusal = denied("Observation", consent_ok=False)
-    assert (refusal.status, refusal.rule) == (403, "consent.given")
-
-
 @pytest.mark.spec("G48", "RSVR-15")
 def test_metadata_is_open():
-    permit = permitted("metadata", "", patient=None, grant_live=False, consent_ok=False)
+    permit = permitted("metadata", "", patient=None)
     assert permit.access is None
     assert to_upstream(permit.request) == ("metadata", "")
 
