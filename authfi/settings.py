@@ -4,6 +4,7 @@
 """
 
 import secrets
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -59,6 +60,11 @@ AUDIT_KEY_FILE = Path(
 PASSWORD_PEPPER = SECRET_KEY
 
 TRUSTED_PROXIES = env.list("TRUSTED_PROXIES", default=[])
+# Networks beyond the public Internet in which upstream servers may be (O19).
+try:
+    EGRESS_NETWORKS = [ip_network(text) for text in env.list("EGRESS_NETWORKS", default=[])]
+except ValueError as error:
+    raise ImproperlyConfigured(f"EGRESS_NETWORKS: {error}.") from error
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[urlsplit(ORIGIN).hostname or ""])
 if not PRODUCTION:
     ALLOWED_HOSTS = ["localhost", "127.0.0.1", "[::1]", "testserver"]
@@ -169,8 +175,13 @@ CACHES: dict[str, dict[str, Any]] = {
 }
 
 AUTH_USER_MODEL = "accounts.User"
-AUTHENTICATION_BACKENDS = ["authfi.accounts.backend.PasswordBackend"]
+# Signing in is `authfi.accounts.signin`; nothing else may do it.
+AUTHENTICATION_BACKENDS: list[str] = []
 PASSWORD_HASHERS = ["authfi.accounts.passwords.PepperedArgon2"]
+ARGON2_MEMORY_KIB = env.int("ARGON2_MEMORY_KIB", default=1024 if MODE == "test" else 65_536)
+ARGON2_TIME_COST = env.int("ARGON2_TIME_COST", default=1 if MODE == "test" else 3)
+if PRODUCTION and (ARGON2_MEMORY_KIB < 19_456 or ARGON2_TIME_COST < 2):
+    raise ImproperlyConfigured("Argon2 needs at least 19456 KiB of memory and a time cost of 2.")
 LOGIN_URL = "login"
 
 SESSION_COOKIE_SECURE = PRODUCTION
@@ -185,7 +196,9 @@ SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
 SECURE_HSTS_SECONDS = 63_072_000 if PRODUCTION else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = PRODUCTION
 SECURE_HSTS_PRELOAD = PRODUCTION
-SECURE_REFERRER_POLICY = "no-referrer"
+# Nothing leaves for another origin. With "no-referrer" browsers would send our own forms with
+# `Origin: null`, which the CSRF check refuses; answers that carry a code set it themselves.
+SECURE_REFERRER_POLICY = "same-origin"
 SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 65_536

@@ -1,6 +1,6 @@
-"""The directory of tenants: which organisations this installation serves, and where (D2, D9).
+"""The directory of tenants (D2, D9), and the versions of their policies (D10).
 
-It is the one table that is read before a tenant is bound, so it holds nothing about people.
+The directory is the one table read before a tenant is bound: it holds nothing about people.
 """
 
 from typing import ClassVar
@@ -9,6 +9,7 @@ from uuid import uuid4
 from django.core.validators import RegexValidator
 from django.db import models
 
+from authfi.lib.models import TenantModel
 from authfi.lib.tenancy import TenantRef
 
 SLUG = RegexValidator(r"^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$", "Use a-z, 0-9 and hyphens.")
@@ -44,3 +45,29 @@ class Tenant(models.Model):
     def ref(self) -> TenantRef:
         """What lower layers need to know."""
         return TenantRef(id=self.id, slug=self.slug, region=self.region)
+
+
+class Policy(TenantModel):
+    """One version of one kind of policy; a change adds a version (D10). See `tenants.policies`."""
+
+    plain_columns: ClassVar[dict[str, str]] = {
+        "kind": "names a kind",
+        "document": "rules; names nobody",
+        "changed_by": "an actor's id, never a name",
+    }
+
+    kind = models.CharField(max_length=32)
+    version = models.PositiveIntegerField()
+    document = models.JSONField()
+    changed_by = models.CharField(max_length=255)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta(TenantModel.Meta):
+        constraints = [
+            models.UniqueConstraint(
+                fields=["tenant_id", "kind", "version"], name="policy_version_once"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.version}"

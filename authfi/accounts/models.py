@@ -1,15 +1,13 @@
 """People of a tenant, what they may do, how they sign in, and their sessions (D2, D8, N8, N14)."""
 
 from typing import ClassVar
-from uuid import uuid4
 
 from django.contrib.auth.models import AbstractBaseUser
 from django.db import models
-from django_otp.models import Device, ThrottlingMixin, TimestampMixin
 
+from authfi.accounts.mfa.totp import TOTPDevice
 from authfi.crypto.fields import BlindIndexField, SealedJSONField, SealedTextField
-from authfi.lib.models import BoundManager, TenantModel
-from authfi.lib.tenancy import bound_id
+from authfi.lib.models import TenantModel
 
 
 class Role(models.TextChoices):
@@ -35,6 +33,8 @@ class User(AbstractBaseUser, TenantModel):
     """
 
     plain_columns: ClassVar[dict[str, str]] = {"password": "an Argon2 hash"}
+
+    last_login = None  # sessions and the audit trail tell
 
     email = SealedTextField()
     email_index = BlindIndexField(source="email", unique=True)
@@ -79,7 +79,10 @@ class RoleAssignment(TenantModel):
 
 
 class Session(TenantModel):
-    """A browser session. The cookie's value is kept as a digest only (N14)."""
+    """A browser session (N12, N14). The cookie's value is kept as a digest only.
+
+    `ends_at` is its absolute end; `expires_at` comes sooner where nothing happens in it.
+    """
 
     plain_columns: ClassVar[dict[str, str]] = {"key_digest": "a keyed digest"}
 
@@ -90,21 +93,19 @@ class Session(TenantModel):
     data = SealedJSONField()
     created_at = models.DateTimeField(auto_now_add=True)
     last_seen_at = models.DateTimeField()
+    ends_at = models.DateTimeField()
     expires_at = models.DateTimeField(db_index=True)
 
+    def __str__(self) -> str:
+        return f"session {self.pk}"
 
-class TOTPDevice(TimestampMixin, ThrottlingMixin, Device):
-    """An authenticator app: a sealed 160-bit seed, each code once (N8)."""
 
-    plain_columns: ClassVar[dict[str, str]] = {"name": "a label such as 'phone'"}
-
-    tenant_id = models.UUIDField(default=bound_id, editable=False)
-    seal_row = models.UUIDField(default=uuid4, editable=False)
-    seed = SealedTextField()
-    last_step = models.BigIntegerField(default=-1)
-
-    objects: ClassVar[BoundManager["TOTPDevice"]] = BoundManager()
-
-    class Meta(Device.Meta):
-        base_manager_name = "objects"
-        default_manager_name = "objects"
+__all__ = [
+    "CLINICAL_ROLES",
+    "CONSOLE_ROLES",
+    "Role",
+    "RoleAssignment",
+    "Session",
+    "TOTPDevice",
+    "User",
+]

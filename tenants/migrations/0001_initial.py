@@ -1,6 +1,7 @@
-import uuid
-
+import authfi.lib.tenancy
 import django.core.validators
+import uuid
+from authfi.lib.migrations import ProtectTenantTables
 from django.db import migrations, models
 
 
@@ -24,4 +25,23 @@ class Migration(migrations.Migration):
                 ('created_at', models.DateTimeField(auto_now_add=True)),
             ],
         ),
+        migrations.CreateModel(
+            name='Policy',
+            fields=[
+                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
+                ('tenant_id', models.UUIDField(default=authfi.lib.tenancy.bound_id, editable=False)),
+                ('kind', models.CharField(max_length=32)),
+                ('version', models.PositiveIntegerField()),
+                ('document', models.JSONField()),
+                ('changed_by', models.CharField(max_length=255)),
+                ('created_at', models.DateTimeField(auto_now_add=True)),
+            ],
+            options={
+                'abstract': False,
+                'base_manager_name': 'objects',
+                'default_manager_name': 'objects',
+                'constraints': [models.UniqueConstraint(fields=('tenant_id', 'kind', 'version'), name='policy_version_once')],
+            },
+        ),
+        ProtectTenantTables('Policy', rights='SELECT, INSERT'),
     ]

@@ -1,12 +1,10 @@
-import uuid
-
-import django.db.models.deletion
-from django.conf import settings
-from django.db import migrations, models
-
 import authfi.crypto.fields
 import authfi.lib.tenancy
+import django.db.models.deletion
+import uuid
+from django.conf import settings
 from authfi.lib.migrations import ProtectTenantTables
+from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
@@ -21,7 +19,6 @@ class Migration(migrations.Migration):
             name='User',
             fields=[
                 ('password', models.CharField(max_length=128, verbose_name='password')),
-                ('last_login', models.DateTimeField(blank=True, null=True, verbose_name='last login')),
                 ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
                 ('tenant_id', models.UUIDField(default=authfi.lib.tenancy.bound_id, editable=False)),
                 ('email', authfi.crypto.fields.SealedTextField(editable=True)),
@@ -52,6 +49,7 @@ class Migration(migrations.Migration):
                 ('data', authfi.crypto.fields.SealedJSONField(editable=True)),
                 ('created_at', models.DateTimeField(auto_now_add=True)),
                 ('last_seen_at', models.DateTimeField()),
+                ('ends_at', models.DateTimeField()),
                 ('expires_at', models.DateTimeField(db_index=True)),
                 ('user', models.ForeignKey(null=True, on_delete=django.db.models.deletion.CASCADE, related_name='browser_sessions', to=settings.AUTH_USER_MODEL)),
             ],

@@ -1,0 +1,71 @@
+"""The session and the person of a request (D2, N14, K9)."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, cast
+
+from django.conf import settings
+from django.contrib.auth.models import AnonymousUser
+from django.contrib.sessions.backends.base import UpdateError
+from django.http import HttpRequest, HttpResponseBase
+from django.utils.cache import patch_vary_headers
+from django.utils.functional import SimpleLazyObject
+
+from authfi.accounts import sessions
+
+GetResponse = Callable[[HttpRequest], HttpResponseBase]
+
+
+def session_middleware(get_response: GetResponse) -> GetResponse:
+    """Every request has a session; where no tenant is bound it is empty and never stored."""
+
+    def middleware(request: HttpRequest) -> HttpResponseBase:
+        tenant = getattr(request, "tenant", None)
+        if tenant is None:
+            request.session = sessions.SessionStore()
+            return get_response(request)
+        name = sessions.cookie_name(tenant.slug)
+        request.session = sessions.SessionStore(request.COOKIES.get(name))
+        response = get_response(request)
+        _store(request, response, name)
+        return response
+
+    return middleware
+
+
+def person_middleware(get_response: GetResponse) -> GetResponse:
+    """`request.user`: the active person who is signed in, or AnonymousUser; found when asked."""
+
+    def middleware(request: HttpRequest) -> HttpResponseBase:
+        request.user = cast(
+            "Any", SimpleLazyObject(lambda: sessions.of(request).person() or AnonymousUser())
+        )
+        return get_response(request)
+
+    return middleware
+
+
+def _store(request: HttpRequest, response: HttpResponseBase, name: str) -> None:
+    session = sessions.of(request)
+    if not session.accessed:
+        return
+    patch_vary_headers(response, ("Cookie",))
+    if session.is_empty():
+        if name in request.COOKIES:
+            response.delete_cookie(name, samesite="Lax")
+        return
+    if response.status_code >= 500:
+        return
+    if session.modified or session.is_touch_due():
+        # Where the session got another cookie meanwhile, that one counts.
+        with suppress(UpdateError):
+            session.save()
+    if session.is_key_new:
+        response.set_cookie(
+            name,
+            cast("str", session.session_key),
+            path="/",
+            secure=settings.SESSION_COOKIE_SECURE,
+            httponly=settings.SESSION_COOKIE_HTTPONLY,
+            samesite="Lax",
+        )

@@ -1,0 +1,184 @@
+"""Who is signed in, how strongly and since when; beginning and ending it (N13, N14, H7)."""
+
+from collections.abc import Collection
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.contrib.auth.models import AnonymousUser
+from django.contrib.sessions.backends.base import UpdateError
+from django.http import HttpRequest
+from django.middleware.csrf import rotate_token
+from django.utils import timezone
+from django.utils.crypto import constant_time_compare
+
+from audit import events, record
+from authfi.accounts import passwords, sessions
+from authfi.accounts.models import CLINICAL_ROLES, CONSOLE_ROLES, Role, User
+from authfi.accounts.people import find_by_email, roles_of
+from authfi.lib.transaction import transaction
+from tenants import policies
+
+PASSWORD, ONE_TIME_CODE, MULTI_FACTOR = "pwd", "otp", "mfa"  # RFC 8176
+SECOND_STEP_SECONDS = 600
+_HALF = "half_signed_in"
+
+
+@dataclass(frozen=True, slots=True)
+class Assurance:
+    """How strong a sign-in is: AAL 0 (nobody), 1 or 2; methods as RFC 8176; when it took place."""
+
+    aal: int = 0
+    amr: tuple[str, ...] = ()
+    auth_time: datetime | None = None
+    session_digest: str = ""
+    session_id: UUID | None = None
+
+
+NOBODY = Assurance()
+
+
+def assurance(request: HttpRequest) -> Assurance:
+    """The sign-in of the request's session."""
+    session = sessions.of(request)
+    if session.person() is None or session.row is None:
+        return NOBODY
+    return Assurance(
+        aal=session["aal"],
+        amr=tuple(session["amr"]),
+        auth_time=datetime.fromtimestamp(session["auth_time"], UTC),
+        session_digest=session.row.key_digest,
+        session_id=session.row.pk,
+    )
+
+
+def person(request: HttpRequest) -> User | None:
+    """Who is signed in."""
+    return request.user if isinstance(request.user, User) else None
+
+
+def authenticate(email: str, password: str) -> User | None:
+    """The active person whose password it is; a failure is recorded, and tells the same to all.
+
+    Raises passwords.BusyError, AuditUnavailableError.
+    """
+    user = find_by_email(email)
+    known = user if user and user.is_active else None
+    if passwords.verify(known, password) and known:
+        return known
+    record_failure(events.Code.LOGIN_FAIL, known)
+    return None
+
+
+def record_failure(code: events.Code, user: User | None, reason: str = "") -> None:
+    """Record a failed step; of somebody unknown nothing is kept that names them."""
+    record.record(
+        events.Event(
+            code=code,
+            outcome=events.Outcome.FAILURE,
+            actor=actor(user) if user else events.Actor.anonymous(),
+            reason=reason or ("wrong secret" if user else "unknown account"),
+        )
+    )
+
+
+def sign_in(request: HttpRequest, user: User, amr: Collection[str]) -> None:
+    """Begin the person's session: new cookie, nothing kept of what it held before (N14).
+
+    `amr` names the methods that were just passed: `PASSWORD`, `ONE_TIME_CODE`.
+    """
+    facts = _facts(amr)
+    with transaction():
+        sessions.of(request).begin(user, kind=kind_of(user), facts=facts)
+        record.record(
+            events.Event(
+                code=events.Code.LOGIN_OK,
+                outcome=events.Outcome.SUCCESS,
+                actor=actor(user, aal=facts["aal"]),
+                details={"amr": facts["amr"]},
+            )
+        )
+    rotate_token(request)
+    request.user = user
+
+
+def step_up(request: HttpRequest, amr: Collection[str]) -> None:
+    """Add methods that were just passed to the sign-in that is there; changes the cookie (N13)."""
+    held = assurance(request)
+    with suppress(UpdateError):  # ended meanwhile: then nobody is signed in, which is asked again
+        sessions.of(request).strengthen(_facts({*held.amr, *amr}))
+        rotate_token(request)
+
+
+def sign_out(request: HttpRequest) -> None:
+    """End the session, here and for whatever stands on it."""
+    session = sessions.of(request)
+    user = session.person()
+    if user and session.row:
+        with transaction():
+            sessions.end(user, only=[session.row.pk])
+            record.record(
+                events.Event(
+                    code=events.Code.LOGOUT,
+                    outcome=events.Outcome.SUCCESS,
+                    actor=actor(user, aal=assurance(request).aal),
+                )
+            )
+    session.flush()
+    request.user = AnonymousUser()
+
+
+def begin_second_step(request: HttpRequest, user: User) -> None:
+    """Remember that the password was right; this opens nothing but the page of the code."""
+    until = timezone.now() + timedelta(seconds=SECOND_STEP_SECONDS)
+    half = {
+        "user": str(user.pk),
+        "until": until.timestamp(),
+        "password": user.get_session_auth_hash(),
+    }
+    with suppress(UpdateError):  # the form was sent twice: the other request's cookie counts
+        sessions.of(request).strengthen({_HALF: half})
+        rotate_token(request)
+
+
+def half_signed_in(request: HttpRequest) -> User | None:
+    """Whose password was right a moment ago, if it is still theirs."""
+    half = sessions.of(request).get(_HALF)
+    if not half or timezone.now().timestamp() > half["until"]:
+        return None
+    user = User.objects.filter(pk=half["user"], is_active=True).first()
+    if user and constant_time_compare(user.get_session_auth_hash(), half["password"]):
+        return user
+    return None
+
+
+def required_aal(user: User) -> int:
+    """2, except for patients of a tenant whose policy lets them sign in with a password (H7)."""
+    if roles_of(user) == {Role.PATIENT} and not policies.sign_in().patient_mfa:
+        return 1
+    return 2
+
+
+def kind_of(user: User) -> str:
+    """Whose session limits hold; of several roles the strictest (N12)."""
+    roles = roles_of(user)
+    if roles & CONSOLE_ROLES:
+        return "admin"
+    return "clinician" if roles & CLINICAL_ROLES else "patient"
+
+
+def actor(user: User, *, aal: int = 0) -> events.Actor:
+    """The person, for the audit trail."""
+    return events.Actor.person(user.pk, roles=tuple(sorted(roles_of(user))), aal=aal)
+
+
+def _facts(amr: Collection[str]) -> dict[str, Any]:
+    methods = {PASSWORD, ONE_TIME_CODE} & set(amr)
+    aal = 2 if len(methods) == 2 else 1
+    return {
+        "aal": aal,
+        "amr": [*sorted(methods), *([MULTI_FACTOR] if aal == 2 else [])],
+        "auth_time": timezone.now().timestamp(),
+    }

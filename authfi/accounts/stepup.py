@@ -1,0 +1,102 @@
+"""Ask for a sign-in, or a stronger or fresher one, before going on (N13, N15, O9)."""
+
+import re
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from functools import wraps
+from typing import cast
+from urllib.parse import unquote, urlencode, urlsplit
+
+from csp.decorators import csp_update
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import get_script_prefix, reverse
+from django.utils import timezone
+from django.utils.http import url_has_allowed_host_and_scheme
+
+from authfi.accounts import sessions, signin
+
+View = Callable[..., HttpResponse]
+
+MAX_NEXT_LENGTH = 4096
+_FORM_ACTION = "form_action"
+# A scheme alone (an installed app's own), or scheme, host and port.
+_ORIGIN = re.compile(
+    r"[a-z][a-z0-9+.-]*:(//([a-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?)?", re.IGNORECASE
+)
+
+
+def require(
+    request: HttpRequest,
+    *,
+    aal: int = 1,
+    max_age_seconds: int | None = None,
+    since: datetime | None = None,
+    form_action: str | None = None,
+) -> HttpResponse | None:
+    """None where the sign-in is good enough, else a redirect to the page that makes it so.
+
+    What the tenant's policy wants of the person holds beside `aal`. The sign-in must be at most
+    `max_age_seconds` old, and not older than `since` (what `prompt=login` means: the moment the
+    request came in). `form_action` is the origin that a chain of redirects behind the sign-in
+    page's form will end at: Chromium checks all of it.
+    """
+    user, held = signin.person(request), signin.assurance(request)
+    if user is None or held.auth_time is None:
+        return _to_page(request, "login", form_action)
+    if _is_stale(held.auth_time, max_age_seconds, since):
+        return _to_page(request, "login", form_action)
+    if held.aal < max(aal, signin.required_aal(user)):
+        return _to_page(request, "mfa", form_action)
+    return None
+
+
+def is_safe_next(url: str) -> bool:
+    """Is it a path of the bound tenant, whatever a browser makes of it (O9)?"""
+    if len(url) > MAX_NEXT_LENGTH or not url_has_allowed_host_and_scheme(url, allowed_hosts=None):
+        return False
+    path = urlsplit(url).path
+    plain = unquote(path)
+    if "\\" in plain or any(part in (".", "..") for part in plain.split("/")):
+        return False
+    return url.isascii() and url.isprintable() and path.startswith(get_script_prefix())
+
+
+def next_or_home(url: str) -> str:
+    """The path to go on with after the sign-in."""
+    return url if is_safe_next(url) else reverse("home")
+
+
+def with_next(name: str, url: str) -> str:
+    """The address of a sign-in page that leads on to a path."""
+    return f"{reverse(name)}?{urlencode({'next': url})}" if is_safe_next(url) else reverse(name)
+
+
+def allow_form_action(view: View) -> View:
+    """Let the page's form be answered by redirects to the app that is waiting (see `require`)."""
+
+    @wraps(view)
+    def wrapper(request: HttpRequest) -> HttpResponse:
+        origin = sessions.of(request).get(_FORM_ACTION)
+        if not origin:
+            return view(request)
+        return cast("HttpResponse", csp_update({"form-action": [origin]})(view)(request))
+
+    return wrapper
+
+
+def _is_stale(auth_time: datetime, max_age_seconds: int | None, since: datetime | None) -> bool:
+    if since is not None and auth_time < since:
+        return True
+    if max_age_seconds is None:
+        return False
+    return timezone.now() - auth_time > timedelta(seconds=max_age_seconds)
+
+
+def _to_page(request: HttpRequest, name: str, form_action: str | None) -> HttpResponse:
+    if form_action:
+        if not _ORIGIN.fullmatch(form_action):
+            raise ValueError(f"not an origin: {form_action!r}")
+        sessions.of(request)[_FORM_ACTION] = form_action
+    response = HttpResponseRedirect(with_next(name, request.get_full_path()))
+    response["Cache-Control"] = "no-store"
+    return response

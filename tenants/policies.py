@@ -1,0 +1,185 @@
+"""A tenant's policies: versioned data, read as frozen values (D10, D16, H7, N1, N12)."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, cast
+from uuid import UUID
+
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError
+
+from audit import events, record
+from authfi.lib import tenancy
+from authfi.lib.transaction import transaction
+from tenants.models import Policy
+
+CACHE_SECONDS = 3.0
+HOUR, MINUTE = 3600, 60
+MAX_SESSION_SECONDS, MAX_IDLE_SECONDS = 24 * HOUR, HOUR
+RECORD_RULES = frozenset({"all", "care-team", "encounter", "list"})
+
+
+@dataclass(frozen=True, slots=True)
+class SessionLimits:
+    """When a session ends by itself, in seconds: after sign-in, and after the last activity."""
+
+    absolute_seconds: int
+    idle_seconds: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignInPolicy:
+    """How people sign in and for how long. Workforce and admins always need two factors (H7)."""
+
+    patient_mfa: bool = True
+    min_password_length: int = 15
+    patient_session_seconds: int = 12 * HOUR
+    patient_idle_seconds: int = 30 * MINUTE
+    clinician_session_seconds: int = 12 * HOUR
+    clinician_idle_seconds: int = 15 * MINUTE
+    admin_session_seconds: int = 8 * HOUR
+    admin_idle_seconds: int = 15 * MINUTE
+
+    def limits(self, kind: str) -> SessionLimits:
+        """Session limits of a `patient`, `clinician` or `admin` (N12)."""
+        return SessionLimits(
+            absolute_seconds=getattr(self, f"{kind}_session_seconds"),
+            idle_seconds=getattr(self, f"{kind}_idle_seconds"),
+        )
+
+    def check(self) -> None:
+        """Raises ValidationError."""
+        floor = 8 if self.patient_mfa else 15
+        if not floor <= self.min_password_length <= 64:
+            raise ValidationError(
+                {
+                    "min_password_length": "At least 15 and at most 64 characters; fewer, but at "
+                    "least 8, only while everyone needs a second factor."
+                }
+            )
+        for kind in ("patient", "clinician", "admin"):
+            limits = self.limits(kind)
+            if not MINUTE <= limits.idle_seconds <= MAX_IDLE_SECONDS:
+                raise ValidationError({f"{kind}_idle_seconds": "From 60 to 3600 seconds."})
+            if not limits.idle_seconds <= limits.absolute_seconds <= MAX_SESSION_SECONDS:
+                raise ValidationError(
+                    {f"{kind}_session_seconds": "From the idle limit to 86400 seconds."}
+                )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClinicianAccessPolicy:
+    """Whose record a clinician may open (D16): one rule, and others for single roles."""
+
+    default: str = "care-team"
+    by_role: Mapping[str, str] = field(default_factory=dict)
+
+    def check(self) -> None:
+        """Raises ValidationError."""
+        if not {self.default, *self.by_role.values()} <= RECORD_RULES:
+            raise ValidationError(f"A rule is one of {', '.join(sorted(RECORD_RULES))}.")
+
+
+Document = SignInPolicy | ClinicianAccessPolicy
+KINDS: Mapping[str, type[Document]] = {
+    "sign-in": SignInPolicy,
+    "clinician-access": ClinicianAccessPolicy,
+}
+
+_read: dict[tuple[UUID, str], tuple[float, Document]] = {}
+
+
+def sign_in() -> SignInPolicy:
+    """The bound tenant's rules of signing in."""
+    return cast("SignInPolicy", _current("sign-in"))
+
+
+def clinician_access() -> ClinicianAccessPolicy:
+    """The bound tenant's rules of opening records."""
+    return cast("ClinicianAccessPolicy", _current("clinician-access"))
+
+
+def change(*, kind: str, changes: Mapping[str, Any], actor: events.Actor) -> Document:
+    """Add a version in which the named members differ (D10).
+
+    Every process follows within `CACHE_SECONDS`. Raises ValidationError, also when someone else
+    changed the same policy at the same moment.
+    """
+    if kind not in KINDS:
+        raise ValidationError(f"No policy is called {kind!r}: use {', '.join(KINDS)}.")
+    try:
+        with transaction():
+            newest = _newest(kind)
+            before = _parse(kind, newest.document if newest else {})
+            after = _changed(kind, before, changes)
+            Policy.objects.create(
+                kind=kind,
+                version=newest.version + 1 if newest else 1,
+                document=asdict(after),
+                changed_by=actor.id,
+            )
+            record.record(_event(kind, before, after, actor))
+    except IntegrityError as error:
+        raise ValidationError("Somebody changed this policy just now: look again.") from error
+    _read.pop((tenancy.current().id, kind), None)
+    return after
+
+
+def _current(kind: str) -> Document:
+    key, now = (tenancy.current().id, kind), time.monotonic()
+    hit = _read.get(key)
+    if hit and now - hit[0] < CACHE_SECONDS:
+        return hit[1]
+    newest = _newest(kind)
+    policy = _parse(kind, newest.document if newest else {})
+    if len(_read) > 10_000:
+        _read.clear()
+    _read[key] = (now, policy)
+    return policy
+
+
+def _newest(kind: str) -> Policy | None:
+    return Policy.objects.filter(kind=kind).order_by("-version").first()
+
+
+def _parse(kind: str, document: Mapping[str, Any]) -> Document:
+    """A stored version; members that came later have their defaults."""
+    known = {member.name for member in fields(KINDS[kind])}
+    return KINDS[kind](**{name: value for name, value in document.items() if name in known})
+
+
+def _changed(kind: str, before: Document, changes: Mapping[str, Any]) -> Document:
+    values = asdict(before)
+    for name, value in changes.items():
+        if name not in values:
+            raise ValidationError({name: f"The policy {kind} has no such member."})
+        if not _is_like(value, values[name]):
+            raise ValidationError({name: "The value is of the wrong kind."})
+        values[name] = value
+    after = KINDS[kind](**values)
+    after.check()
+    return after
+
+
+def _is_like(value: object, example: object) -> bool:
+    if isinstance(value, Mapping):
+        return isinstance(example, Mapping) and all(
+            isinstance(text, str) for pair in value.items() for text in pair
+        )
+    return type(value) is type(example)
+
+
+def _event(kind: str, before: Document, after: Document, actor: events.Actor) -> events.Event:
+    old, new = asdict(before), asdict(after)
+    changed = [name for name in new if new[name] != old[name]]
+    return events.Event(
+        code=events.Code.POLICY_CHANGE,
+        outcome=events.Outcome.SUCCESS,
+        actor=actor,
+        object=f"Policy/{kind}",
+        details={
+            "before": {name: old[name] for name in changed},
+            "after": {name: new[name] for name in changed},
+        },
+    )
