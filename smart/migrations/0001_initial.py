@@ -1,11 +1,13 @@
-import authfi.crypto.fields
-import authfi.lib.tenancy
+import uuid
+
 import django.db.models.deletion
 import oauth2_provider.models
-import uuid
 from django.conf import settings
-from authfi.lib.migrations import ProtectTenantTables
 from django.db import migrations, models
+
+import authfi.crypto.fields
+import authfi.lib.tenancy
+from authfi.lib.migrations import ProtectTenantTables
 
 
 class Migration(migrations.Migration):
@@ -56,6 +58,7 @@ class Migration(migrations.Migration):
                 ('patient', authfi.crypto.fields.SealedTextField(editable=True, null=True)),
                 ('patient_index', authfi.crypto.fields.BlindIndexField(editable=False, max_length=64, null=True, source='patient')),
                 ('context', authfi.crypto.fields.SealedJSONField(editable=True)),
+                ('session_id', models.UUIDField(null=True)),
                 ('acr', models.CharField(blank=True, max_length=64)),
                 ('auth_time', models.DateTimeField(null=True)),
                 ('created_at', models.DateTimeField(auto_now_add=True)),
@@ -189,11 +192,13 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
                 ('tenant_id', models.UUIDField(default=authfi.lib.tenancy.bound_id, editable=False)),
+                ('session_id', models.UUIDField()),
                 ('parameters', authfi.crypto.fields.SealedJSONField(editable=True)),
                 ('created_at', models.DateTimeField(auto_now_add=True)),
                 ('expires_at', models.DateTimeField()),
                 ('finished_at', models.DateTimeField(null=True)),
                 ('application', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to=settings.OAUTH2_PROVIDER_APPLICATION_MODEL)),
+                ('consent_request', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, to='consent.consentrequest')),
                 ('launch_context', models.ForeignKey(null=True, on_delete=django.db.models.deletion.CASCADE, to='smart.launchcontext')),
             ],
             options={

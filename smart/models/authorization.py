@@ -9,12 +9,19 @@ from authfi.lib.models import TenantModel
 
 
 class AuthorizationRequest(TenantModel):
-    """A checked authorization request, kept here while its person signs in and decides."""
+    """A checked authorization request, kept here while its person signs in and decides.
+
+    It goes on only in the browser session that brought it.
+    """
 
     plain_columns: ClassVar[dict[str, str]] = {}
 
+    session_id = models.UUIDField()
     application = models.ForeignKey("smart.Application", on_delete=models.CASCADE)
     launch_context = models.ForeignKey("smart.LaunchContext", on_delete=models.CASCADE, null=True)
+    consent_request = models.ForeignKey(
+        "consent.ConsentRequest", on_delete=models.SET_NULL, null=True
+    )
     parameters = SealedJSONField()
     created_at = models.DateTimeField(auto_now_add=True)
     expires_at = models.DateTimeField()
@@ -22,7 +29,11 @@ class AuthorizationRequest(TenantModel):
 
 
 class Grant(TenantModel):
-    """What one person, or nobody, allowed one app: the row that codes and tokens hang on (D3)."""
+    """What one person, or nobody, allowed one app: the row that codes and tokens hang on (D3).
+
+    `patient` is a bare id. `session_id` is the sign-in it was given in, and ends with. `context` is
+    what the launch had open, frozen (CTXT-12), with `audience`, `fhir_user` and `amr`.
+    """
 
     plain_columns: ClassVar[dict[str, str]] = {
         "scopes": "scopes granted",
@@ -38,6 +49,7 @@ class Grant(TenantModel):
     patient = SealedTextField(null=True)
     patient_index = BlindIndexField(source="patient", null=True)
     context = SealedJSONField()
+    session_id = models.UUIDField(null=True)
     acr = models.CharField(max_length=64, blank=True)
     auth_time = models.DateTimeField(null=True)
     created_at = models.DateTimeField(auto_now_add=True)

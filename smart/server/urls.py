@@ -1,5 +1,21 @@
-"""URLs."""
+"""URLs of the authorization server, below `/t/{tenant}/`."""
 
-from django.urls import URLPattern
+from django.urls import path
 
-urlpatterns: list[URLPattern] = []
+from smart.server import authorize, documents
+from smart.server.endpoint import django_view
+from smart.server.token import token
+
+urlpatterns = [
+    path(".well-known/smart-configuration", documents.smart_configuration),
+    path("fhir/.well-known/smart-configuration", documents.smart_configuration),
+    path(".well-known/openid-configuration", documents.openid_configuration),
+    path(".well-known/jwks.json", documents.jwks, name="jwks"),
+    path("oauth/authorize", authorize.authorize, name="authorize"),
+    path(
+        "oauth/authorize/<uuid:request_id>",
+        authorize.authorize_continue,
+        name="authorize-continue",
+    ),
+    path("oauth/token", django_view(token), name="token"),
+]

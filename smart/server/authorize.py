@@ -1,0 +1,219 @@
+"""The authorize endpoint: take in a request, let its person sign in and decide, answer the app.
+
+SMART App Launch 2.2.0, "Obtain authorization code"; AUTZ-01 to AUTZ-24, EHRL-04 to EHRL-10.
+"""
+
+from collections.abc import Callable
+from datetime import timedelta
+from functools import wraps
+from typing import Final, cast
+from uuid import UUID
+
+from django.http import HttpResponse, HttpResponseRedirect
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.views.decorators.csrf import csrf_exempt
+
+from audit import events, record
+from audit.record import AuditUnavailableError
+from authfi.accounts import sessions, signin, stepup
+from authfi.accounts.models import User
+from consent import requests, services
+from consent.models import Consent
+from smart.models import AuthorizationRequest
+from smart.server import authorize_checks as checks
+from smart.server import authorize_grant as granting
+from smart.server import redirect_uris
+from smart.server.errors import (
+    AccessDenied,
+    ClientNotProvenError,
+    ConsentRequired,
+    LoginRequired,
+    OAuthError,
+    error_redirect,
+)
+from tenants import pages
+from tenants.http import TenantRequest
+
+LIFE_SECONDS: Final = 15 * 60
+
+View = Callable[..., HttpResponse]
+
+
+def _page(view: View) -> View:
+    """Only GET; nothing kept, nothing told to the next site (AUTZ-24); no trail, no access (V8)."""
+
+    @csrf_exempt
+    @wraps(view)
+    def wrapper(request: TenantRequest, **kwargs: UUID) -> HttpResponse:
+        if request.method != "GET":
+            response = _error_page(request, _("Apps ask for access by GET here."), status=405)
+            response["Allow"] = "GET"
+        else:
+            try:
+                response = view(request, **kwargs)
+            except AuditUnavailableError:
+                response = _error_page(request, _("Nothing was changed."), status=503)
+        response["Cache-Control"] = "no-store"
+        response["Referrer-Policy"] = "no-referrer"
+        return response
+
+    return wrapper
+
+
+@_page
+def authorize(request: TenantRequest) -> HttpResponse:
+    """Check a request, keep it, and go on at an address of our own."""
+    try:
+        asked = checks.parse(request.META.get("QUERY_STRING", ""))
+        application, redirect_uri = checks.find_client(asked)
+    except ClientNotProvenError as error:
+        _record_denied(events.Actor.anonymous(), str(error), "invalid_request")
+        return _error_page(request, _("The app sent a request that cannot be used: %s.") % error)
+    try:
+        checked = checks.check(asked, application, redirect_uri)
+        if "none" in checked.prompt:
+            _refuse_silence(request, checked)
+    except OAuthError as error:
+        client_id = application.client_id
+        _record_denied(_actor(request), error.description, error.error, client_id=client_id)
+        state = "" if "state" in asked.repeated else asked.get("state")
+        return error_redirect(redirect_uri, error, state)
+    kept = _keep(request, checked)
+    return _see_other(reverse("authorize-continue", kwargs={"request_id": kept.pk}))
+
+
+@_page
+def authorize_continue(request: TenantRequest, request_id: UUID) -> HttpResponse:
+    """Go on with a kept request: sign-in, then consent, then the answer; each comes back here."""
+    kept = _find(request, request_id)
+    if kept is None:
+        return _error_page(request, _("This request for access is not open in this browser."))
+    asked = granting.Pending.of(kept)
+    try:
+        if kept.expires_at <= timezone.now():
+            raise AccessDenied("the sign-in took too long")
+        return _sign_in(request, asked) or _decide(request, asked)
+    except OAuthError as error:
+        client_id = kept.application.client_id
+        _record_denied(_actor(request), error.description, error.error, client_id=client_id)
+        return error_redirect(asked.redirect_uri, error, asked.state)
+
+
+def _sign_in(request: TenantRequest, asked: granting.Pending) -> HttpResponse | None:
+    """None once the person is signed in as strongly and freshly as needed."""
+    return stepup.require(
+        request,
+        max_age_seconds=asked.max_age,
+        since=asked.kept.created_at if "login" in asked.prompt else None,
+        form_action=redirect_uris.origin_of(asked.redirect_uri),
+    )
+
+
+def _decide(request: TenantRequest, asked: granting.Pending) -> HttpResponse:
+    """Ask for consent, or act on the answer. Raises errors.OAuthError."""
+    user, held = cast("User", request.user), signin.assurance(request)
+    offer = granting.offer(asked, user, _actor(request))
+    question = asked.kept.consent_request_id
+    if question:
+        answer = services.decision_of(question, user=user, session_digest=held.session_digest)
+        if answer is not None and answer.decision == Consent.Decision.ALLOW:
+            return granting.allow(asked, offer, answer, user=user, held=held)
+        if answer is not None:
+            granting.deny(asked)
+            raise AccessDenied("the person refused access")
+    if not (question and _is_open(question, user, held)):
+        question = granting.ask(request, asked, offer, user).pk
+    return _see_other(reverse("consent", args=[question]))
+
+
+def _is_open(question: UUID, user: User, held: signin.Assurance) -> bool:
+    found = requests.find(question, user=user, session_digest=held.session_digest)
+    return found is not None and found.expires_at > timezone.now()
+
+
+def _refuse_silence(request: TenantRequest, checked: checks.Checked) -> None:
+    """`prompt=none` never shows a page, and without one nobody consents (OIDC Core 3.1.2.1)."""
+    if stepup.require(request, max_age_seconds=checked.max_age) is not None:
+        raise LoginRequired("the person is not signed in, or not strongly enough")
+    raise ConsentRequired("the person must decide")
+
+
+def _keep(request: TenantRequest, checked: checks.Checked) -> AuthorizationRequest:
+    """Keep a checked request for the browser session that brought it."""
+    if _session_id(request) is None:
+        sessions.of(request).save()
+    kept = AuthorizationRequest(
+        session_id=_session_id(request),
+        application=checked.application,
+        launch_context=checked.launch,
+        parameters={
+            "redirect_uri": checked.redirect_uri,
+            "state": checked.state,
+            "code_challenge": checked.code_challenge,
+            "audience": checked.audience,
+            "nonce": checked.nonce,
+            "prompt": sorted(checked.prompt),
+            "max_age": checked.max_age,
+            "scope": checked.scope,
+        },
+        expires_at=timezone.now() + timedelta(seconds=LIFE_SECONDS),
+    )
+    kept.save(force_insert=True)
+    return kept
+
+
+def _find(request: TenantRequest, request_id: UUID) -> AuthorizationRequest | None:
+    """The kept request, for its own browser session only and until it is answered."""
+    session_id = _session_id(request)
+    if session_id is None:
+        return None
+    return (
+        AuthorizationRequest.objects.select_related("application", "launch_context")
+        .filter(pk=request_id, session_id=session_id, finished_at__isnull=True)
+        .first()
+    )
+
+
+def _session_id(request: TenantRequest) -> UUID | None:
+    """The id of the browser's session: a sign-in in between changes its cookie, not its id."""
+    session = sessions.of(request)
+    session.person()  # loads it
+    return session.row.pk if session.row else None
+
+
+def _actor(request: TenantRequest) -> events.Actor:
+    user = signin.person(request)
+    if user is None:
+        return events.Actor.anonymous()
+    return signin.actor(user, aal=signin.assurance(request).aal)
+
+
+def _record_denied(actor: events.Actor, reason: str, rule: str, client_id: str = "") -> None:
+    record.record(
+        events.Event(
+            code=events.Code.LAUNCH_DENY,
+            outcome=events.Outcome.DENIED,
+            actor=actor,
+            client_id=client_id,
+            reason=reason,
+            rule=rule,
+        )
+    )
+
+
+def _see_other(path: str) -> HttpResponse:
+    response = HttpResponseRedirect(path)
+    response.status_code = 303
+    return response
+
+
+def _error_page(request: TenantRequest, text: str, status: int = 400) -> HttpResponse:
+    return pages.error_page(
+        request,
+        status=status,
+        title=_("The app could not be connected"),
+        text=text,
+        next_step=_("Go back to the app and start again. If it stays, tell the app's maker."),
+    )

@@ -1,0 +1,124 @@
+"""How much may be granted: app, tenant and what this server enforces (D5, GRNT-03, SCOP-25)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from audit import events
+from smart.models import Application, HealthcareModule
+from smart.scopes import match
+from smart.scopes.match import LeftOut, Narrowed
+from smart.scopes.syntax import ClinicalScope, ContextScope, Level, Scope, parse_scopes
+
+#: What launches can be granted, because sign-in, consent and the gateway enforce it.
+ENFORCED: Final = parse_scopes(
+    "openid fhirUser launch launch/patient launch/encounter patient/*.rs"
+)
+
+#: Scopes that mean nothing without a FHIR server.
+_NEEDS_FHIR: Final = frozenset({"fhirUser"})
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What is in context once the person is known."""
+
+    has_patient: bool
+    has_encounter: bool
+    has_fhir_user: bool
+
+
+def offered(module: HealthcareModule | None) -> tuple[Scope, ...]:
+    """What the tenant offers to launches: no FHIR server, no clinical or context scopes.
+
+    A module without a list of its own offers all that is enforced.
+    """
+    if module is None:
+        return tuple(scope for scope in ENFORCED if not needs_fhir(scope))
+    if not module.scopes:
+        return ENFORCED
+    own = parse_scopes(module.scopes)
+    clinical = match.intersect(_clinical(ENFORCED), own).granted
+    return (*(scope for scope in ENFORCED if not isinstance(scope, ClinicalScope)), *clinical)
+
+
+def narrow(
+    requested: Sequence[Scope], application: Application, module: HealthcareModule | None
+) -> Narrowed:
+    """What app, tenant and server together allow of a request, before anybody signed in."""
+    first = match.intersect(requested, parse_scopes(application.scopes))
+    second = match.intersect(first.granted, offered(module))
+    return Narrowed(second.granted, (*first.left_out, *second.left_out))
+
+
+def fit(scopes: Sequence[Scope], situation: Situation) -> tuple[Scope, ...]:
+    """The scopes that can be honoured for this person in this launch (GRNT-13, IDTK-10, IDTK-13).
+
+    Context scopes stay only where their context is there (EHRL-06).
+    """
+    kept = [
+        scope
+        for scope in match.consistent(scopes, has_patient=situation.has_patient)
+        if (scope.text != "fhirUser" or situation.has_fhir_user) and _has_context(scope, situation)
+    ]
+    return tuple(kept)
+
+
+def is_usable(scopes: Sequence[Scope]) -> bool:
+    """Does a token with these scopes open, or tell, anything (SCOP-11)?"""
+    return any(isinstance(scope, ClinicalScope) or scope.text == "openid" for scope in scopes)
+
+
+def needs_fhir(scope: Scope) -> bool:
+    """Does the scope speak of a FHIR server, so that `aud` must name it (O6)?"""
+    return isinstance(scope, ClinicalScope | ContextScope) or scope.text in _NEEDS_FHIR
+
+
+def wants_patient(scopes: Sequence[Scope]) -> bool:
+    """Does the request need a patient in context (STND-02, STND-03)?"""
+    return any(
+        (isinstance(scope, ClinicalScope) and scope.level is Level.PATIENT)
+        or (isinstance(scope, ContextScope) and scope.resource_type == "Patient")
+        for scope in scopes
+    )
+
+
+def reduced_event(
+    *,
+    requested: Sequence[Scope],
+    granted: Sequence[Scope],
+    left_out: Sequence[LeftOut],
+    actor: events.Actor,
+    client_id: str,
+    patient: str,
+) -> events.Event | None:
+    """The event that tells what was left out and why; None where nothing was (D5)."""
+    reasons = {item.scope.text: str(item.reason) for item in left_out}
+    kept = {scope.text for scope in granted}
+    missing = [scope.text for scope in requested if scope.text not in kept]
+    if not missing:
+        return None
+    return events.Event(
+        code=events.Code.SCOPE_REDUCED,
+        outcome=events.Outcome.SUCCESS if granted else events.Outcome.DENIED,
+        actor=actor,
+        client_id=client_id,
+        patient=patient,
+        details={
+            "requested": [scope.text for scope in requested],
+            "scopes": sorted(kept),
+            "left_out": {text: reasons.get(text, "not_in_context") for text in missing},
+        },
+    )
+
+
+def _clinical(scopes: Sequence[Scope]) -> list[Scope]:
+    return [scope for scope in scopes if isinstance(scope, ClinicalScope)]
+
+
+def _has_context(scope: Scope, situation: Situation) -> bool:
+    if not isinstance(scope, ContextScope) or scope.resource_type is None:
+        return True
+    return {"Patient": situation.has_patient, "Encounter": situation.has_encounter}.get(
+        scope.resource_type, False
+    )

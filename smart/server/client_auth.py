@@ -1,0 +1,65 @@
+"""Who is calling the token endpoint (CAUT-01 to CAUT-09, REGI-12, O12).
+
+Public apps name themselves; apps with a secret send it by HTTP Basic, and no other way.
+"""
+
+import base64
+import binascii
+import hmac
+import re
+from collections.abc import Mapping
+from urllib.parse import unquote
+
+from smart.models import Application
+from smart.models.handles import handle_digest
+from smart.server.errors import InvalidClient, InvalidRequest
+
+_CLIENT_ID = re.compile(r"[A-Za-z0-9_.-]{1,100}")
+_BODY_CREDENTIALS = ("client_secret", "client_assertion", "client_assertion_type")
+
+
+def authenticate(authorization: str, form: Mapping[str, str]) -> Application:
+    """The app that sent this, proven in the one way it registered.
+
+    `authorization` is the header, "" where there was none. Raises InvalidClient, InvalidRequest.
+    """
+    in_body = [name for name in _BODY_CREDENTIALS if name in form]
+    if authorization and in_body:
+        raise InvalidRequest("use one way of client authentication")
+    if in_body:
+        raise InvalidClient(f"{in_body[0]} is not supported, use HTTP Basic")
+    if authorization:
+        proven = _by_secret(authorization)
+        if form.get("client_id", proven.client_id) != proven.client_id:
+            raise InvalidRequest("client_id is not the authenticated client")
+        return proven
+    if "client_id" not in form:
+        raise InvalidClient("client_id or client authentication is missing")
+    application = find(form["client_id"])
+    if application is None or not application.is_public:
+        raise InvalidClient("the client is unknown or must authenticate")
+    return application
+
+
+def find(client_id: str) -> Application | None:
+    """The bound tenant's active app of that id."""
+    if not _CLIENT_ID.fullmatch(client_id):
+        return None
+    return Application.objects.filter(client_id=client_id, state=Application.State.ACTIVE).first()
+
+
+def _by_secret(authorization: str) -> Application:
+    scheme, _, encoded = authorization.partition(" ")
+    if scheme.lower() != "basic":
+        raise InvalidClient("only HTTP Basic is supported here")
+    try:
+        decoded = base64.b64decode(encoded.strip(), validate=True).decode("ascii")
+    except (binascii.Error, UnicodeDecodeError) as error:
+        raise InvalidClient("the Authorization header is malformed") from error
+    client_id, _, secret = (unquote(part) for part in decoded.partition(":"))
+    application = find(client_id)
+    sent = handle_digest("client_secret", secret)
+    known = application.secret_digest if application else ""
+    if application is None or not hmac.compare_digest(known.encode(), sent.encode()):
+        raise InvalidClient("unknown client or wrong secret")
+    return application

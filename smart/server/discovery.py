@@ -1,0 +1,99 @@
+"""What apps learn of this server before they ask: only what works (sections 4 and 5; RFC 8414).
+
+SMART App Launch 2.2.0 conformance page, OpenID Connect Discovery 1.0, RFC 8414, RFC 9728.
+"""
+
+from typing import Any, Final
+
+from authfi.lib.tenancy import TenantRef, bind
+from smart.models import HealthcareModule
+from smart.scopes import match
+from smart.scopes.syntax import Scope, parse_scopes
+from smart.server import ceiling
+from tenants.http import fhir_base, issuer
+
+CAPABILITIES: Final = (
+    "launch-ehr",
+    "launch-standalone",
+    "client-public",
+    "sso-openid-connect",
+    "context-banner",
+    "context-ehr-patient",
+    "context-ehr-encounter",
+    "context-standalone-patient",
+    "permission-patient",
+    "permission-v1",
+    "permission-v2",
+)
+
+#: Scopes told to apps, as far as the tenant offers them; management scopes stay out (SCOP-22).
+_TOLD: Final = (*ceiling.ENFORCED, *parse_scopes("patient/*.read"))
+
+
+def smart_configuration(tenant: TenantRef) -> dict[str, Any] | None:
+    """The document of the tenant's FHIR base (DISC-01 to DISC-28); None where it has none."""
+    with bind(tenant):
+        module = HealthcareModule.objects.first()
+    if module is None:
+        return None
+    return {
+        **_endpoints(tenant),
+        "grant_types_supported": ["authorization_code"],
+        "response_types_supported": ["code"],
+        "code_challenge_methods_supported": ["S256"],
+        "scopes_supported": _texts(match.intersect(_TOLD, ceiling.offered(module)).granted),
+        "capabilities": list(CAPABILITIES),
+    }
+
+
+def oauth_metadata(tenant: TenantRef) -> dict[str, Any]:
+    """RFC 8414 metadata of the tenant's issuer; also for apps that act in their own name."""
+    return {
+        **_endpoints(tenant),
+        "grant_types_supported": ["authorization_code", "client_credentials"],
+        "response_types_supported": ["code"],
+        "response_modes_supported": ["query"],
+        "code_challenge_methods_supported": ["S256"],
+        "token_endpoint_auth_methods_supported": ["none", "client_secret_basic"],
+        "authorization_response_iss_parameter_supported": True,
+    }
+
+
+def openid_configuration(tenant: TenantRef) -> dict[str, Any]:
+    """OpenID Connect metadata of the tenant's issuer (OIDC-01 to OIDC-09)."""
+    return {
+        **oauth_metadata(tenant),
+        "subject_types_supported": ["public"],
+        "id_token_signing_alg_values_supported": ["RS256"],
+        "scopes_supported": ["openid", "fhirUser"],
+        "claims_supported": [
+            *("iss", "sub", "aud", "exp", "iat"),
+            *("auth_time", "acr", "amr", "nonce", "fhirUser"),
+        ],
+        "claims_parameter_supported": False,
+        "request_parameter_supported": False,
+        "request_uri_parameter_supported": False,
+    }
+
+
+def protected_resource(tenant: TenantRef) -> dict[str, Any]:
+    """RFC 9728 metadata of the tenant's FHIR base: which server its tokens come from."""
+    return {
+        "resource": fhir_base(tenant),
+        "authorization_servers": [issuer(tenant)],
+        "bearer_methods_supported": ["header"],
+    }
+
+
+def _endpoints(tenant: TenantRef) -> dict[str, Any]:
+    own = issuer(tenant)
+    return {
+        "issuer": own,
+        "jwks_uri": f"{own}/.well-known/jwks.json",
+        "authorization_endpoint": f"{own}/oauth/authorize",
+        "token_endpoint": f"{own}/oauth/token",
+    }
+
+
+def _texts(scopes: tuple[Scope, ...]) -> list[str]:
+    return [scope.text for scope in scopes]

@@ -1,0 +1,163 @@
+"""Machine endpoints as plain functions from a parsed form to an answer (D15; O12, CACH-01).
+
+`serve` reads the HTTP request for whichever lane carries it; `django_view` is Django's adapter.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+from urllib.parse import parse_qsl
+
+from django.core.exceptions import RequestDataTooBig
+from django.http import HttpResponse, UnreadablePostError
+from django.views.decorators.csrf import csrf_exempt
+
+from audit.record import AuditUnavailableError
+from authfi.lib.tenancy import TenantRef
+from smart import cors
+from smart.server.errors import (
+    InvalidRequest,
+    OAuthError,
+    TemporarilyUnavailable,
+    body_of,
+    status_of,
+)
+from tenants.http import TenantRequest
+
+FORM: Final = "application/x-www-form-urlencoded"
+MAX_BODY_BYTES: Final = 65_536
+MAX_FIELDS: Final = 50
+NO_STORE: Final = {"Cache-Control": "no-store", "Pragma": "no-cache"}
+
+
+@dataclass(frozen=True, slots=True)
+class OAuthRequest:
+    """A form that was sent: parameters without a value are left out (RFC 6749 3.2)."""
+
+    tenant: TenantRef
+    form: Mapping[str, str]
+    repeated: frozenset[str] = frozenset()
+    authorization: str = ""
+    origin: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OAuthResponse:
+    """What is answered; `headers` come on top of JSON and `no-store`."""
+
+    status: int
+    body: Mapping[str, Any]
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+Handler = Callable[[OAuthRequest], OAuthResponse]
+
+
+def serve(
+    handler: Handler,
+    *,
+    tenant: TenantRef,
+    method: str,
+    query: str,
+    headers: Mapping[str, str],
+    body: bytes,
+) -> OAuthResponse:
+    """Answer one HTTP request with a handler: only a form by POST gets there (TOKN-01).
+
+    `headers` are looked up by their usual spelling ("Content-Type"), so give a mapping that
+    ignores case. Every answer carries its CORS headers (CORS-04).
+    """
+    origin = headers.get("Origin", "")
+    if method == "OPTIONS":
+        allowed = cors.registered_origins(tenant)
+        return OAuthResponse(204, {}, cors.preflight_headers(origin, allowed))
+    try:
+        if method != "POST":
+            return _with_cors(_method_not_allowed(), tenant, origin)
+        if query:
+            raise InvalidRequest("parameters go into the body")
+        return handler(_request(tenant, body, headers, origin))
+    except OAuthError as error:
+        return _with_cors(error_response(error), tenant, origin)
+    except AuditUnavailableError:
+        busy = error_response(TemporarilyUnavailable("try again in a moment"))
+        return _with_cors(busy, tenant, origin)
+
+
+def error_response(error: OAuthError, headers: Mapping[str, str] | None = None) -> OAuthResponse:
+    """The JSON answer to an error (RFC 6749 5.2)."""
+    retry = {"Retry-After": "5"} if isinstance(error, TemporarilyUnavailable) else {}
+    return OAuthResponse(status_of(error.error), body_of(error), {**retry, **(headers or {})})
+
+
+def django_view(handler: Handler) -> Callable[[TenantRequest], HttpResponse]:
+    """A Django view around a handler."""
+
+    @csrf_exempt
+    def view(request: TenantRequest) -> HttpResponse:
+        response = _read_and_serve(handler, request)
+        return HttpResponse(
+            b"" if response.status == 204 else json.dumps(response.body).encode(),
+            status=response.status,
+            content_type="application/json",
+            headers={**NO_STORE, **response.headers},
+        )
+
+    return view
+
+
+def _read_and_serve(handler: Handler, request: TenantRequest) -> OAuthResponse:
+    try:
+        body = request.body
+    except (RequestDataTooBig, UnreadablePostError):
+        return error_response(InvalidRequest("the body cannot be read or is too large"))
+    return serve(
+        handler,
+        tenant=request.tenant.ref,
+        method=request.method or "",
+        query=request.META.get("QUERY_STRING", ""),
+        headers=request.headers,
+        body=body,
+    )
+
+
+def _request(
+    tenant: TenantRef, body: bytes, headers: Mapping[str, str], origin: str
+) -> OAuthRequest:
+    content_type = headers.get("Content-Type", "")
+    if content_type.partition(";")[0].strip().lower() != FORM:
+        raise InvalidRequest(f"the body must be {FORM}")
+    if len(body) > MAX_BODY_BYTES:
+        raise InvalidRequest("the body is too large")
+    try:
+        pairs = parse_qsl(
+            body.decode("ascii"),
+            keep_blank_values=True,
+            encoding="utf-8",
+            errors="strict",
+            max_num_fields=MAX_FIELDS,
+        )
+    except ValueError as error:
+        raise InvalidRequest("the body is not a form in UTF-8") from error
+    counts = Counter(name for name, _ in pairs)
+    return OAuthRequest(
+        tenant=tenant,
+        form={name: value for name, value in pairs if value},
+        repeated=frozenset(name for name, count in counts.items() if count > 1),
+        authorization=headers.get("Authorization", ""),
+        origin=origin,
+    )
+
+
+def _method_not_allowed() -> OAuthResponse:
+    error = InvalidRequest("only POST is served here")
+    return OAuthResponse(405, body_of(error), {"Allow": "POST, OPTIONS"})
+
+
+def _with_cors(response: OAuthResponse, tenant: TenantRef, origin: str) -> OAuthResponse:
+    if not origin:
+        return response
+    extra = cors.cors_headers(origin, cors.registered_origins(tenant))
+    return replace(response, headers={**response.headers, **extra})

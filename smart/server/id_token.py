@@ -1,0 +1,36 @@
+"""ID tokens (IDTK-01 to IDTK-15; OpenID Connect Core 2)."""
+
+from typing import Any
+
+from django.utils import timezone
+
+from authfi.crypto import signing
+from authfi.lib import tenancy
+from smart.models import Grant
+from tenants.http import fhir_base, issuer
+
+SECONDS = 600
+
+
+def make(grant: Grant, nonce: str) -> str:
+    """The ID token of a grant that holds `openid`, signed with RS256 (IDTK-02)."""
+    tenant = tenancy.current()
+    now = int(timezone.now().timestamp())
+    scopes = grant.scopes.split()
+    claims: dict[str, Any] = {
+        "iss": issuer(tenant),
+        "sub": str(grant.user_id),
+        "aud": grant.application.client_id,
+        "iat": now,
+        "exp": now + SECONDS,
+        "acr": grant.acr,
+        "amr": grant.context.get("amr", []),
+    }
+    if grant.auth_time:
+        claims["auth_time"] = int(grant.auth_time.timestamp())
+    if nonce:
+        claims["nonce"] = nonce
+    fhir_user = grant.context.get("fhir_user")
+    if fhir_user and "fhirUser" in scopes:
+        claims["fhirUser"] = f"{fhir_base(tenant)}/{fhir_user}"
+    return signing.sign(signing.ID_TOKEN_ALG, claims)

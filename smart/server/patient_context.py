@@ -1,0 +1,47 @@
+"""Whose record a launch is about, and for whom its page is worded (EHRL-04, STND-02, D16, D17)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from authfi.accounts.models import User
+from smart.models import LaunchContext
+from smart.scopes.describe import Reader
+from smart.scopes.syntax import Scope
+from smart.server import ceiling
+from smart.server.errors import AccessDenied
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What is in context: bare ids, and the other members of the token response."""
+
+    reader: Reader
+    patient: str | None = None
+    encounter: str | None = None
+    members: Mapping[str, Any] = field(default_factory=dict)
+
+
+def settle(user: User, launch: LaunchContext | None, scopes: Sequence[Scope]) -> Context:
+    """The context for this person. Raises AccessDenied where there can be none.
+
+    An EHR launch brings its own and is for the person who launched (EHRL-10). Without one a patient
+    is their own patient; there is nobody else they could choose (STND-02).
+    """
+    reader = Reader.PATIENT if _own_record(user) else Reader.CLINICIAN
+    if launch is not None:
+        if launch.user_id != user.pk:
+            raise AccessDenied("the app was launched by somebody else")
+        return Context(reader, launch.patient, launch.encounter, launch.members)
+    if not ceiling.wants_patient(scopes):
+        return Context(reader)
+    patient = _own_record(user)
+    if patient is None:
+        raise AccessDenied("choose a patient in the EHR and start the app there")
+    return Context(reader, patient)
+
+
+def _own_record(user: User) -> str | None:
+    """The id of the person's own Patient, if that is who they are here."""
+    kind, _, patient = (user.fhir_user or "").partition("/")
+    return patient if kind == "Patient" and patient else None

@@ -1,0 +1,106 @@
+"""The token endpoint (RFC 6749 3.2; TOKN-01 to TOKN-24, CAUT-01 to CAUT-09)."""
+
+import json
+from typing import Final
+
+from audit import events, record
+from authfi.lib.transaction import transaction
+from smart import cors
+from smart.models import Application
+from smart.server import client_auth
+from smart.server.endpoint import OAuthRequest, OAuthResponse, error_response
+from smart.server.engine import GRANT_TYPES, Engine
+from smart.server.errors import (
+    InvalidClient,
+    InvalidRequest,
+    OAuthError,
+    UnsupportedGrantType,
+    status_of,
+)
+from smart.server.validator import SmartValidator
+
+#: The parameters a grant is told of; whatever else was sent is ignored (RFC 6749 3.2).
+PARAMETERS: Final = ("grant_type", "code", "redirect_uri", "code_verifier", "client_id", "scope")
+REQUIRED: Final = {"authorization_code": ("code", "redirect_uri")}
+
+
+def token(request: OAuthRequest) -> OAuthResponse:
+    """Exchange a code, or an app's secret, for an access token.
+
+    Every answer is audited; a refusal is an answer, so nothing is raised for bad input. Raises
+    AuditUnavailableError.
+    """
+    client: Application | None = None
+    try:
+        _check(request)
+        client = client_auth.authenticate(request.authorization, request.form)
+        response = _exchange(request, client)
+    except OAuthError as error:
+        response = _refusal(request, error)
+        record.record(_denied(request, client, response))
+    return _with_cors(response, request, client)
+
+
+def _check(request: OAuthRequest) -> None:
+    """What can be said before anything is looked up."""
+    if request.repeated:
+        raise InvalidRequest("a parameter was sent more than once")
+    grant_type = request.form.get("grant_type")
+    if grant_type is None:
+        raise InvalidRequest("grant_type is missing")
+    if grant_type not in GRANT_TYPES:
+        raise UnsupportedGrantType(f"grant_type is one of {', '.join(GRANT_TYPES)}")
+    for name in REQUIRED.get(grant_type, ()):
+        if name not in request.form:
+            raise InvalidRequest(f"{name} is missing")
+
+
+def _exchange(request: OAuthRequest, client: Application) -> OAuthResponse:
+    """One transaction: the code is locked, used and audited, or nothing happened."""
+    body = {name: request.form[name] for name in PARAMETERS if name in request.form}
+    with transaction():
+        _, text, status = Engine(SmartValidator(client)).create_token_response("/", body=body)
+        answer = json.loads(text)
+        if status == 200:
+            return OAuthResponse(200, answer)
+        answer.pop("state", None)
+        response = OAuthResponse(status_of(answer["error"]), answer)
+        # Inside, so that what a refusal changes (a reused code ends its grant) stays.
+        record.record(_denied(request, client, response))
+    return response
+
+
+def _refusal(request: OAuthRequest, error: OAuthError) -> OAuthResponse:
+    """RFC 6749 5.2: a client that tried Basic is told to."""
+    is_basic = request.authorization.lower().startswith("basic")
+    challenge = isinstance(error, InvalidClient) and is_basic
+    return error_response(error, {"WWW-Authenticate": 'Basic realm="token"'} if challenge else {})
+
+
+def _denied(
+    request: OAuthRequest, client: Application | None, response: OAuthResponse
+) -> events.Event:
+    named = client.client_id if client else request.form.get("client_id", "")
+    return events.Event(
+        code=events.Code.TOKEN_DENY,
+        outcome=events.Outcome.DENIED,
+        actor=events.Actor.client(client.client_id) if client else events.Actor.anonymous(),
+        client_id=named,
+        reason=response.body.get("error_description", ""),
+        rule=response.body["error"],
+    )
+
+
+def _with_cors(
+    response: OAuthResponse, request: OAuthRequest, client: Application | None
+) -> OAuthResponse:
+    """A known app's own origins, else any of the tenant's, for errors too (CORS-02, CORS-04)."""
+    if not request.origin:
+        return response
+    allowed = (
+        frozenset(client.allowed_origins.split())
+        if client
+        else cors.registered_origins(request.tenant)
+    )
+    extra = cors.cors_headers(request.origin, allowed)
+    return OAuthResponse(response.status, response.body, {**response.headers, **extra})

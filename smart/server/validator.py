@@ -1,0 +1,300 @@
+"""The toolkit's validator, with our answers to what oauthlib asks (D3, D4, D14).
+
+One instance serves one request and holds the app that was proven before it was made.
+"""
+
+import re
+from datetime import timedelta
+from typing import Any
+
+from django.utils import timezone
+from oauth2_provider.oauth2_validators import OAuth2Validator
+
+from audit import events, record
+from smart import tokens
+from smart.grants import end_grants
+from smart.models import Application, AuthorizationCode, Grant
+from smart.models.handles import handle_digest
+from smart.scopes import match
+from smart.scopes.syntax import MANAGEMENT_SCOPES, MalformedScope, parse_scopes
+from smart.server import ceiling, id_token, redirect_uris
+from smart.server.errors import InvalidGrant, InvalidScope
+from tenants.http import management_audience
+
+CODE_SECONDS = 60
+
+#: Members of the launch context that the token response repeats (CTXT-01 to CTXT-06).
+CONTEXT_MEMBERS = (
+    "patient",
+    "encounter",
+    "need_patient_banner",
+    "intent",
+    "smart_style_url",
+    "fhirContext",
+)
+
+_VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}")
+
+
+class SmartValidator(OAuth2Validator):
+    """Codes are rows that are locked and used once; access tokens are no rows (D4)."""
+
+    def __init__(self, client: Application | None = None) -> None:
+        super().__init__()
+        self.client = client
+
+    # Who asks
+
+    def client_authentication_required(self, request: Any, *args: Any, **kwargs: Any) -> bool:
+        """Public apps name themselves, others have authenticated."""
+        return self.client is None or not self.client.is_public
+
+    def authenticate_client(self, request: Any, *args: Any, **kwargs: Any) -> bool:
+        """`client_auth` has proven it already."""
+        request.client = self.client
+        return self.client is not None
+
+    def authenticate_client_id(
+        self, client_id: str, request: Any, *args: Any, **kwargs: Any
+    ) -> bool:
+        """`client_auth` has found it already."""
+        return self.authenticate_client(request)
+
+    def validate_client_id(self, client_id: str, request: Any, *args: Any, **kwargs: Any) -> bool:
+        """The app of an authorization request."""
+        return self.authenticate_client(request)
+
+    def validate_grant_type(
+        self,
+        client_id: str,
+        grant_type: str,
+        client: Application,
+        request: Any,
+        *_: Any,
+        **__: Any,
+    ) -> bool:
+        """Only what the app registered (TOKN-24)."""
+        return client.allows_grant_type(grant_type)
+
+    def validate_response_type(
+        self,
+        client_id: str,
+        response_type: str,
+        client: Application,
+        request: Any,
+        *_: Any,
+        **__: Any,
+    ) -> bool:
+        """Only `code`, for apps with people (AUTZ-03)."""
+        return response_type == "code" and client.allows_grant_type("authorization_code")
+
+    # Authorization codes
+
+    def validate_redirect_uri(
+        self, client_id: str, redirect_uri: str, request: Any, *args: Any, **kwargs: Any
+    ) -> bool:
+        """Byte for byte a registered one (O3)."""
+        client = request.client
+        return redirect_uris.is_registered(
+            redirect_uri, client.redirect_uris.split(), in_development=client.in_development
+        )
+
+    def is_pkce_required(self, client_id: str, request: Any) -> bool:
+        """Always (AUTZ-11)."""
+        return True
+
+    def save_authorization_code(
+        self, client_id: str, code: dict[str, str], request: Any, *args: Any, **kwargs: Any
+    ) -> None:
+        """Keep the digest of a code, bound to app, URI, challenge and grant (O4, AUTZ-17)."""
+        AuthorizationCode.objects.create(
+            code=handle_digest("code", code["code"]),
+            application=request.client,
+            user=request.user,
+            grant=request.grant,
+            redirect_uri=request.redirect_uri,
+            scope=" ".join(request.scopes),
+            code_challenge=request.code_challenge,
+            code_challenge_method=request.code_challenge_method,
+            nonce=request.nonce or "",
+            expires=timezone.now() + timedelta(seconds=CODE_SECONDS),
+        )
+
+    def validate_code(
+        self, client_id: str, code: str, client: Application, request: Any, *_: Any, **__: Any
+    ) -> bool:
+        """Lock the code's row and compare all it is bound to; a second use ends its grant.
+
+        Raises InvalidGrant.
+        """
+        row = (
+            AuthorizationCode.objects.select_for_update(of=("self",))
+            .select_related("grant", "user")
+            .filter(code=handle_digest("code", code), application=client)
+            .first()
+        )
+        if row is None:
+            raise InvalidGrant("the code is unknown")
+        row.application = row.grant.application = client
+        if row.used_at is not None:
+            end_grants(
+                reason="code_reused", actor=events.Actor.client(client.client_id), id=row.grant_id
+            )
+            raise InvalidGrant("the code was used before")
+        _check_code(row, request)
+        request.code_row, request.grant, request.user = row, row.grant, row.user
+        request.scopes = row.grant.scopes.split()
+        return True
+
+    def get_code_challenge(self, code: str, request: Any) -> str:
+        """Of the code that was locked."""
+        return str(request.code_row.code_challenge)
+
+    def get_code_challenge_method(self, code: str, request: Any) -> str:
+        """Of the code that was locked."""
+        return str(request.code_row.code_challenge_method)
+
+    def confirm_redirect_uri(
+        self,
+        client_id: str,
+        code: str,
+        redirect_uri: str,
+        client: Application,
+        request: Any,
+        *_: Any,
+        **__: Any,
+    ) -> bool:
+        """The one of the authorization request (TOKN-04); `validate_code` said so already."""
+        return bool(redirect_uri == request.code_row.redirect_uri)
+
+    def invalidate_authorization_code(
+        self, client_id: str, code: str, request: Any, *args: Any, **kwargs: Any
+    ) -> None:
+        """Mark it used; its row stays, so that a second use is noticed (O4)."""
+        used = AuthorizationCode.objects.filter(
+            pk=request.code_row.pk, used_at__isnull=True
+        ).update(used_at=timezone.now())
+        if not used:
+            raise InvalidGrant("the code was used before")
+
+    # Scopes of an app in its own name
+
+    def get_default_scopes(self, client_id: str, request: Any, *_: Any, **__: Any) -> list[str]:
+        """None: `scope` is required (BKND-02)."""
+        return []
+
+    def validate_scopes(
+        self,
+        client_id: str,
+        scopes: list[str],
+        client: Application,
+        request: Any,
+        *_: Any,
+        **__: Any,
+    ) -> bool:
+        """Narrow `client_credentials` to the app's management scopes; codes were narrowed before.
+
+        Raises InvalidScope.
+        """
+        if request.grant_type != "client_credentials":
+            return True
+        try:
+            requested = parse_scopes(request.scope or "")
+        except MalformedScope as error:
+            raise InvalidScope(error.problem) from error
+        registered = [
+            scope for scope in parse_scopes(client.scopes) if scope.text in MANAGEMENT_SCOPES
+        ]
+        narrowed = match.intersect(requested, registered)
+        reduced = ceiling.reduced_event(
+            requested=requested,
+            granted=narrowed.granted,
+            left_out=narrowed.left_out,
+            actor=events.Actor.client(client.client_id),
+            client_id=client.client_id,
+            patient="",
+        )
+        if reduced:
+            record.record(reduced)
+        request.scopes = [scope.text for scope in narrowed.granted]
+        return bool(request.scopes)
+
+    # Tokens
+
+    def access_token_seconds(self, request: Any) -> int:
+        """The app's own (O10)."""
+        return int(request.client.access_token_seconds)
+
+    def issue_access_token(self, request: Any) -> str:
+        """A signed token for the grant, or for the app itself (D4)."""
+        grant: Grant | None = getattr(request, "grant", None)
+        raw, request.token_claims = _grant_token(grant, request) if grant else _own_token(request)
+        return raw
+
+    def save_bearer_token(
+        self, token: dict[str, Any], request: Any, *args: Any, **kwargs: Any
+    ) -> None:
+        """Add what the grant brings along (TOKN-17, IDTK-01) and record the issue; no row (D4)."""
+        grant: Grant | None = getattr(request, "grant", None)
+        if grant is not None:
+            context = grant.context
+            token.update({name: context[name] for name in CONTEXT_MEMBERS if name in context})
+            token["tenant"] = str(grant.tenant_id)
+            if "openid" in request.scopes:
+                token["id_token"] = id_token.make(grant, request.code_row.nonce)
+        record.record(_issued(request, grant))
+
+
+def _check_code(row: AuthorizationCode, request: Any) -> None:
+    """Raises InvalidGrant."""
+    now = timezone.now()
+    if row.expires <= now:
+        raise InvalidGrant("the code has expired")
+    if row.grant.ended_at is not None or row.grant.expires_at <= now or not row.user.is_active:
+        raise InvalidGrant("the access was ended")
+    if request.redirect_uri != row.redirect_uri:
+        raise InvalidGrant("redirect_uri is not the one of the authorization request")
+    if not _VERIFIER.fullmatch(request.code_verifier or ""):
+        raise InvalidGrant("code_verifier is missing or malformed")
+
+
+def _grant_token(grant: Grant, request: Any) -> tuple[str, dict[str, Any]]:
+    context = grant.context
+    return tokens.issue(
+        client_id=request.client.client_id,
+        subject=str(grant.user_id),
+        scope=grant.scopes,
+        audience=context["audience"],
+        seconds=request.expires_in,
+        grant_id=grant.pk,
+        patient=context.get("patient"),
+        encounter=context.get("encounter"),
+        fhir_user=context.get("fhir_user"),
+        acr=grant.acr,
+        auth_time=grant.auth_time,
+    )
+
+
+def _own_token(request: Any) -> tuple[str, dict[str, Any]]:
+    return tokens.issue(
+        client_id=request.client.client_id,
+        subject=request.client.client_id,
+        scope=" ".join(request.scopes),
+        audience=management_audience(),
+        seconds=request.expires_in,
+    )
+
+
+def _issued(request: Any, grant: Grant | None) -> events.Event:
+    details: dict[str, Any] = {"jti": request.token_claims["jti"], "scopes": request.scopes}
+    if grant is not None:
+        details |= {"on_behalf_of": str(grant.user_id), "consent": str(grant.consent_id)}
+    return events.Event(
+        code=events.Code.TOKEN_ISSUE,
+        outcome=events.Outcome.SUCCESS,
+        actor=events.Actor.client(request.client.client_id),
+        client_id=request.client.client_id,
+        patient=(grant.patient or "") if grant else "",
+        object=f"Grant/{grant.pk}" if grant else "",
+        details=details,
+    )
