@@ -73,7 +73,7 @@ class SealedField(_BinaryField):
 
     def open_for(self, instance: models.Model, value: Ciphertext) -> Any:
         """Open the instance's value. Raises envelope.SealBrokenError."""
-        table = cast("str", instance._meta.db_table)
+        table = instance._meta.db_table
         opened = keyring.open_sealed(value, table, cast("str", self.column), row_of(instance))
         return self.from_text(opened.decode())
 
@@ -82,7 +82,7 @@ class SealedField(_BinaryField):
         value = model_instance.__dict__.get(self.attname)
         if value is None or isinstance(value, Ciphertext):
             return value
-        table = cast("str", model_instance._meta.db_table)
+        table = model_instance._meta.db_table
         sealed = keyring.seal(
             self.to_text(value).encode(), table, cast("str", self.column), row_of(model_instance)
         )
