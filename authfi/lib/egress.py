@@ -9,7 +9,7 @@ from yarl import URL
 
 Address = IPv4Address | IPv6Address
 
-MAX_URL_LENGTH = 8192
+MAX_URL_LENGTH = 16_384
 # IPv6 forms that carry an IPv4 address to somewhere else: 6to4, Teredo, NAT64 (also local).
 _CARRIERS = tuple(
     ip_network(text) for text in ("2002::/16", "2001::/32", "64:ff9b::/96", "64:ff9b:1::/48")

@@ -1,0 +1,292 @@
+"""A tenant's FHIR server, as its healthcare module names it (ehr-connectors 2, 7, 10; T8).
+
+The gateway asks it asynchronously through `request`; pages ask for single facts through `read`,
+`search` and `patient_name`. Nothing here decides who may see an answer.
+"""
+
+import base64
+import json
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID
+
+import orjson
+from django.conf import settings
+
+from authfi.lib import database, outbound, requestinfo, tenancy
+from authfi.lib.egress import Kind, OutboundError, Rules
+from authfi.lib.outbound import Limits, Response, Stream
+from authfi.lib.tenancy import TenantRef
+from smart.models import HealthcareModule
+
+CACHE_SECONDS = 3.0
+FHIR_JSON = "application/fhir+json"
+GATEWAY = Limits(total_seconds=30, read_seconds=15, max_bytes=50 * 1024 * 1024)
+PAGES = Limits(total_seconds=5, read_seconds=5, max_bytes=2 * 1024 * 1024)
+
+#: What of a request's headers may reach the upstream (EHR-31, EHR-32).
+PASSED_ON = frozenset(
+    {
+        *("accept", "content-type", "prefer", "if-match", "if-none-match"),
+        *("if-modified-since", "if-none-exist"),
+    }
+)
+
+_FHIR_ID = re.compile(r"[A-Za-z0-9.-]{1,64}")
+_NAME_USES = ("official", "usual", "nickname", "temp", "", "anonymous", "maiden", "old")
+
+#: One error for all of it: `kind` says what went wrong, the text names no address.
+UpstreamError = OutboundError
+
+
+class NotActiveError(LookupError):
+    """The tenant has no healthcare module."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """Where the FHIR server is (base URL without a trailing slash) and what opens it.
+
+    `renews_for` is set where address and bearer change whenever the server starts (the sandbox).
+    """
+
+    base_url: str
+    headers: Mapping[str, str] = field(repr=False)
+    rules: Rules
+    renews_for: TenantRef | None = None
+
+
+_cache: dict[UUID, tuple[float, Upstream]] = {}
+
+
+def resolve() -> Upstream:
+    """The bound tenant's FHIR server. Raises NotActiveError, UpstreamError."""
+    tenant = tenancy.current()
+    if (hit := _cached(tenant.id)) is not None:
+        return hit
+    module = HealthcareModule.objects.first()
+    if module is None:
+        raise NotActiveError("The organization has no FHIR server connected.")
+    found = connect(tenant, module.preset, module.connection)
+    _cache[tenant.id] = (time.monotonic(), found)
+    return found
+
+
+async def aresolve(tenant: TenantRef) -> Upstream:
+    """`resolve` for async code: from memory, else with one thread hop. Raises as `resolve`."""
+    return _cached(tenant.id) or await database.run(tenant, resolve)
+
+
+def forget(tenant_id: UUID) -> None:
+    """Read the connection anew at the next call."""
+    _cache.pop(tenant_id, None)
+
+
+def connect(tenant: TenantRef, preset: str, connection: Mapping[str, Any]) -> Upstream:
+    """The upstream that a connection describes; asks nobody. Raises UpstreamError.
+
+    `connection` is `{"fhir_base", "auth": {"mode", ...}}`; the sandbox's is read from its file.
+    """
+    if preset == "sandbox":
+        return _sandbox(tenant)
+    return Upstream(
+        base_url=str(connection["fhir_base"]).rstrip("/"),
+        headers=_credential(connection["auth"]),
+        rules=Rules(any_port=True, loopback=not settings.PRODUCTION),
+    )
+
+
+def _sandbox(tenant: TenantRef) -> Upstream:
+    """Port and bearer are those of the process that runs now (D6)."""
+    try:
+        said = json.loads((Path(settings.DATA_DIR) / f"sandbox-{tenant.slug}.json").read_bytes())
+        port, bearer = int(said["port"]), str(said["bearer"])
+    except (OSError, ValueError, KeyError, TypeError):
+        raise UpstreamError(Kind.UNREACHABLE, "The sandbox FHIR server is not running.") from None
+    return Upstream(
+        base_url=f"http://127.0.0.1:{port}/fhir",
+        headers=_credential({"mode": "static_bearer", "token": bearer}),
+        rules=Rules(any_port=True, loopback=True),
+        renews_for=tenant,
+    )
+
+
+def _credential(auth: Mapping[str, str]) -> dict[str, str]:
+    if auth["mode"] == "basic":
+        pair = f"{auth['username']}:{auth['password']}".encode()
+        return {"Authorization": f"Basic {base64.b64encode(pair).decode()}"}
+    if auth["mode"] == "static_bearer":
+        return {"Authorization": f"Bearer {auth['token']}"}
+    return {}
+
+
+def _cached(tenant_id: UUID) -> Upstream | None:
+    hit = _cache.get(tenant_id)
+    return hit[1] if hit and time.monotonic() - hit[0] < CACHE_SECONDS else None
+
+
+async def request(
+    upstream: Upstream,
+    method: str,
+    path: str,
+    query: str = "",
+    headers: Mapping[str, str] | None = None,
+    body: bytes | None = None,
+    *,
+    limits: Limits = GATEWAY,
+) -> Stream:
+    """Ask the FHIR server for `path` below its base; close what is returned.
+
+    `path` and `query` are sent as they are. Of `headers` only those in PASSED_ON are sent. Where
+    the sandbox was started anew since, a GET is asked again of the new one. Raises UpstreamError.
+    """
+
+    async def send(to: Upstream) -> Stream:
+        return await outbound.send(
+            method,
+            _url(to, path, query),
+            headers=_headers(to, headers or {}),
+            body=body,
+            rules=to.rules,
+            limits=limits,
+        )
+
+    try:
+        stream = await send(upstream)
+    except UpstreamError as error:
+        if error.kind is not Kind.UNREACHABLE or not (renewed := await _renewed(upstream, method)):
+            raise
+    else:
+        if stream.status != 401 or not (renewed := await _renewed(upstream, method)):
+            return stream
+        stream.close()
+    return await send(renewed)
+
+
+async def _renewed(upstream: Upstream, method: str) -> Upstream | None:
+    """The upstream as it is now, if it is a sandbox that was started anew meanwhile."""
+    if upstream.renews_for is None or method not in ("GET", "HEAD"):
+        return None
+    forget(upstream.renews_for.id)
+    now = await aresolve(upstream.renews_for)
+    return now if now != upstream else None
+
+
+def read(resource_type: str, resource_id: str) -> dict[str, Any] | None:
+    """A resource of the bound tenant's server, or None. Raises NotActiveError, UpstreamError."""
+    if not _FHIR_ID.fullmatch(resource_id):
+        return None
+    answer = fetch(f"{resource_type}/{resource_id}")
+    if answer.status in (404, 410):
+        return None
+    resource = document(answer)
+    if (resource.get("resourceType"), resource.get("id")) != (resource_type, resource_id):
+        raise UpstreamError(Kind.BAD_ANSWER, "The FHIR server answered with another resource.")
+    return resource
+
+
+def search(resource_type: str, params: Mapping[str, str]) -> list[dict[str, Any]]:
+    """The first page of a search, resources of that type only. Raises as `read`."""
+    bundle = document(fetch(resource_type, urlencode(params)))
+    entries = bundle.get("entry", [])
+    if bundle.get("resourceType") != "Bundle" or not isinstance(entries, list):
+        raise UpstreamError(Kind.BAD_ANSWER, "The FHIR server did not answer with a Bundle.")
+    resources = [entry.get("resource") for entry in entries if isinstance(entry, dict)]
+    return [
+        resource
+        for resource in resources
+        if isinstance(resource, dict) and resource.get("resourceType") == resource_type
+    ]
+
+
+def patient_name(patient_id: str) -> str | None:
+    """A patient's name for a page, or None where the server does not tell it."""
+    try:
+        patient = read("Patient", patient_id)
+    except (NotActiveError, UpstreamError):
+        return None
+    return human_name(patient.get("name")) if patient else None
+
+
+def human_name(names: object) -> str | None:
+    """The name to show of a list of FHIR HumanName: the official one first."""
+    if not isinstance(names, list):
+        return None
+    known = [name for name in names if isinstance(name, dict)]
+    for name in sorted(known, key=_name_rank):
+        given = name.get("given")
+        parts = [*(given if isinstance(given, list) else []), name.get("family")]
+        joined = " ".join(part for part in parts if isinstance(part, str) and part)
+        text = name.get("text")
+        if shown := text if isinstance(text, str) and text else joined:
+            return shown
+    return None
+
+
+def _name_rank(name: Mapping[str, Any]) -> int:
+    use = name.get("use", "")
+    return _NAME_USES.index(use) if use in _NAME_USES else len(_NAME_USES)
+
+
+def fetch(path: str, query: str = "", *, upstream: Upstream | None = None) -> Response:
+    """GET below the base, of the bound tenant's server or the one given. Raises as `read`."""
+    if upstream is not None:
+        return _fetch(upstream, path, query)
+    found = resolve()
+    try:
+        answer = _fetch(found, path, query)
+    except UpstreamError as error:
+        if error.kind is not Kind.UNREACHABLE or found.renews_for is None:
+            raise
+        return _fetch(_resolved_anew(), path, query)
+    if answer.status == 401 and found.renews_for is not None:
+        return _fetch(_resolved_anew(), path, query)
+    return answer
+
+
+def _resolved_anew() -> Upstream:
+    forget(tenancy.current().id)
+    return resolve()
+
+
+def _fetch(upstream: Upstream, path: str, query: str) -> Response:
+    return outbound.fetch(
+        _url(upstream, path, query),
+        headers=_headers(upstream, {}),
+        rules=upstream.rules,
+        limits=PAGES,
+    )
+
+
+def document(answer: Response) -> dict[str, Any]:
+    """The JSON object of a 200 answer. Raises UpstreamError."""
+    if answer.status in (401, 403):
+        raise UpstreamError(Kind.REFUSED, "The FHIR server refuses AuthFI's credential.")
+    if answer.status != 200:
+        text = f"The FHIR server answered with status {answer.status}."
+        raise UpstreamError(Kind.BAD_ANSWER, text)
+    try:
+        parsed = orjson.loads(answer.body)
+    except orjson.JSONDecodeError:
+        parsed = None
+    if not isinstance(parsed, dict):
+        raise UpstreamError(Kind.BAD_ANSWER, "The FHIR server's answer is not a JSON object.")
+    return parsed
+
+
+def _url(upstream: Upstream, path: str, query: str) -> str:
+    return f"{upstream.base_url}/{path}" + (f"?{query}" if query else "")
+
+
+def _headers(upstream: Upstream, asked: Mapping[str, str]) -> dict[str, str]:
+    """EHR-31: a request of our own; the caller adds only what FHIR needs."""
+    sent = {"accept": FHIR_JSON}
+    sent |= {name.lower(): value for name, value in asked.items() if name.lower() in PASSED_ON}
+    if request_id := requestinfo.current().request_id:
+        sent["x-request-id"] = request_id
+    return sent | dict(upstream.headers)
