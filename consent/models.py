@@ -29,7 +29,11 @@ class ConsentText(TenantModel):
 
 
 class ConsentRequest(TenantModel):
-    """A question put to one person in one session; the answer is bound to what was shown (C4)."""
+    """A question put to one person in one session; the answer is bound to what was shown (C4).
+
+    `patient` is the logical id of the Patient whose record is asked for, if it is one. `shown`
+    holds the facts that fill the words of `text`; a decided request is kept as its evidence.
+    """
 
     plain_columns: ClassVar[dict[str, str]] = {
         "scopes": "scopes asked for",
@@ -51,7 +55,10 @@ class ConsentRequest(TenantModel):
 
 
 class Consent(TenantModel):
-    """A decision: who allowed or denied which app what, about whose record, in which words."""
+    """A decision: who allowed or denied which app what, about whose record, in which words.
+
+    `request` is empty for a decision that was made without a page.
+    """
 
     plain_columns: ClassVar[dict[str, str]] = {
         "decision": "names a decision",
@@ -67,6 +74,9 @@ class Consent(TenantModel):
         ACTIVE = "active"
         INACTIVE = "inactive"
 
+    request = models.OneToOneField(
+        ConsentRequest, on_delete=models.PROTECT, null=True, related_name="consent"
+    )
     application = models.ForeignKey("smart.Application", on_delete=models.CASCADE)
     user = models.ForeignKey("accounts.User", on_delete=models.CASCADE)
     patient = SealedTextField(null=True)

@@ -1,5 +1,7 @@
 """URLs."""
 
-from django.urls import URLPattern
+from django.urls import path
 
-urlpatterns: list[URLPattern] = []
+from consent import views
+
+urlpatterns = [path("consent/<uuid:request_id>", views.decide, name="consent")]

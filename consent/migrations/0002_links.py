@@ -36,6 +36,11 @@ class Migration(migrations.Migration):
             name='user',
             field=models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to=settings.AUTH_USER_MODEL),
         ),
+        migrations.AddField(
+            model_name='consent',
+            name='request',
+            field=models.OneToOneField(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='consent', to='consent.consentrequest'),
+        ),
         migrations.AddConstraint(
             model_name='consenttext',
             constraint=models.UniqueConstraint(fields=('tenant_id', 'digest'), name='consenttext_once'),

@@ -1,0 +1,167 @@
+"""Ask a person for consent: what will be shown is settled and stored before the page opens (C4)."""
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from typing import Any, Final, Protocol
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from django.utils import timezone
+from django.utils.crypto import constant_time_compare
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import get_language
+
+from authfi.accounts import signin
+from authfi.accounts.models import User
+from authfi.lib.transaction import transaction
+from consent import wording
+from consent.models import ConsentRequest, ConsentText
+from tenants.http import TenantRequest
+
+ANSWER_SECONDS: Final = 15 * 60
+
+# An origin, or the bare scheme of a native app: nothing that could add to a CSP header.
+_ORIGIN: Final = re.compile(r"[a-z][a-z0-9+.-]*:(//[A-Za-z0-9.\-\[\]:]+)?")
+
+
+class App(Protocol):
+    """What this layer needs to know of a registered app."""
+
+    pk: Any
+    name: str
+    client_id: str
+    access_token_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One line of the page: a scope and its words, for the one who reads.
+
+    `kind` is one of `wording.Kind`. Raises ValueError for another kind.
+    """
+
+    scope: str
+    kind: str
+    short: str
+    long: str
+    sensitive: bool
+
+    def __post_init__(self) -> None:
+        wording.Kind(self.kind)
+
+
+def open_request(
+    request: TenantRequest,
+    *,
+    application: App,
+    user: User,
+    reader: str,
+    patient: str | None,
+    patient_name: str,
+    items: Sequence[Item],
+    redirect_origin: str,
+    return_path: str,
+    publisher: str = "",
+    lasts_seconds: int | None = None,
+) -> ConsentRequest:
+    """Store a question to `user`, to be shown in the session of `request`.
+
+    `reader` is one of `wording.Reader`; `patient` the logical id of a Patient. `redirect_origin` is
+    where the answer goes in the end (`https://app.example`, or `com.example.app:`), `return_path`
+    our own path that takes it there. `publisher` is named only if the hospital has verified it.
+    `lasts_seconds` is the longest the access can last, by default an access token's life where the
+    app asks for no more. Raises ValueError for an unsafe origin or path, when nothing is asked, or
+    when `user` is not the one who is signed in.
+    """
+    _check(items, redirect_origin, return_path)
+    if signin.person(request) != user:
+        raise ValueError("a question is put to the person who is signed in")
+    scopes = [item.scope for item in items]
+    lasts = wording.lasting(scopes)
+    if lasts_seconds is None and lasts != "offline":
+        lasts_seconds = application.access_token_seconds
+    shape = wording.Shape(
+        kinds=frozenset(wording.Kind(item.kind) for item in items),
+        has_patient=bool(patient_name),
+        is_verified=bool(publisher),
+        lasts=lasts,
+        has_end=lasts_seconds is not None,
+    )
+    facts = {
+        "app": application.name,
+        "publisher": publisher,
+        "hospital": request.tenant.name,
+        "host": _host(redirect_origin),
+        "person": user.name,
+        "patient": patient_name,
+        "time": wording.length_of_time(lasts_seconds) if lasts_seconds is not None else "",
+        "wait": wording.length_of_time(ANSWER_SECONDS),
+    }
+    with transaction():
+        return ConsentRequest.objects.create(
+            application_id=application.pk,
+            user=user,
+            patient=patient,
+            shown={"facts": facts, "redirect_origin": redirect_origin},
+            scopes=" ".join(scopes),
+            return_path=return_path,
+            session_digest=signin.assurance(request).session_digest,
+            text=_text(wording.words(wording.Reader(reader), shape), items),
+            expires_at=timezone.now() + timedelta(seconds=ANSWER_SECONDS),
+        )
+
+
+def find(request_id: UUID, *, user: User, session_digest: str) -> ConsentRequest | None:
+    """The question, for the person and the session it was put to; None for anybody else (O7)."""
+    found = ConsentRequest.objects.filter(pk=request_id, user=user).select_related("text").first()
+    if found and constant_time_compare(found.session_digest, session_digest):
+        return found
+    return None
+
+
+def digest(consent_request: ConsentRequest) -> str:
+    """SHA-256 over all that the page shows and asks; the answer must bring it back (C4)."""
+    return _sha256(
+        {
+            "request": str(consent_request.pk),
+            "text": consent_request.text.digest,
+            "shown": consent_request.shown,
+            "patient": consent_request.patient,
+            "scopes": consent_request.scopes,
+        }
+    )
+
+
+def _check(items: Sequence[Item], redirect_origin: str, return_path: str) -> None:
+    if not items:
+        raise ValueError("nothing is asked for")
+    if not _ORIGIN.fullmatch(redirect_origin):
+        raise ValueError("redirect_origin is not an origin")
+    is_path = return_path.startswith("/") and "\\" not in return_path
+    if not (is_path and url_has_allowed_host_and_scheme(return_path, allowed_hosts=None)):
+        raise ValueError("return_path is not a path of ours")
+
+
+def _host(origin: str) -> str:
+    """What a person reads of an origin: its host, or a native app's scheme."""
+    return urlsplit(origin).netloc or origin.rstrip(":")
+
+
+def _text(words: dict[str, str], items: Sequence[Item]) -> ConsentText:
+    """This version of the page's words, stored once (C9, C11)."""
+    language = get_language() or "en"
+    text = {"words": words, "items": [asdict(item) for item in items]}
+    stored, _ = ConsentText.objects.get_or_create(
+        digest=_sha256({"language": language, **text}),
+        defaults={"language": language, "text": text},
+    )
+    return stored
+
+
+def _sha256(value: dict[str, Any]) -> str:
+    canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()

@@ -1,0 +1,202 @@
+"""What the consent page says to a patient and to a clinician (C1, C11, STAT-14, design D17).
+
+Words are sentences with `{placeholders}`: they name no person, so each version of them is stored
+once and cited by every decision made on it. Patients' sentences use grade-6 words.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from django.utils.html import conditional_escape, format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+
+class Reader(StrEnum):
+    """For whom the page is."""
+
+    PATIENT = "patient"
+    CLINICIAN = "clinician"
+
+
+class Kind(StrEnum):
+    """What an item asks for, in the order of the page: reading apart from changing."""
+
+    VIEW = "view"
+    CHANGE = "change"
+    CONTEXT = "context"
+    KNOW = "know"
+    OFFLINE = "offline"
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What the words depend on besides the reader.
+
+    `lasts`: "offline" until it is stopped, "online" until the person signs out, else a set time.
+    `has_end`: a longest time is known.
+    """
+
+    kinds: frozenset[Kind]
+    has_patient: bool
+    is_verified: bool
+    lasts: str
+    has_end: bool
+
+    @property
+    def has_data(self) -> bool:
+        """True where records are asked for, not only who the person is."""
+        return bool(self.kinds & {Kind.VIEW, Kind.CHANGE})
+
+
+_MINUTE: Final = 60
+_HOUR: Final = 60 * _MINUTE
+_DAY: Final = 24 * _HOUR
+
+
+def words(reader: Reader, shape: Shape) -> dict[str, str]:
+    """Every sentence of the page by its name, in the active language."""
+    own = _patient_words(shape) if reader is Reader.PATIENT else _clinician_words(shape)
+    return {**_shared_words(shape), **own}
+
+
+def fill(text: Mapping[str, str], facts: Mapping[str, str]) -> dict[str, SafeString]:
+    """The words with the facts in their places, as HTML; each fact keeps its own direction."""
+    marked = {name: format_html("<bdi>{}</bdi>", value) for name, value in facts.items()}
+    return {
+        name: format_html(conditional_escape(sentence), **marked) for name, sentence in text.items()
+    }
+
+
+def length_of_time(seconds: int) -> str:
+    """A length of time in words, in the largest unit that tells it exactly, at least minutes."""
+    if seconds >= _DAY and seconds % _DAY == 0:
+        count = seconds // _DAY
+        return ngettext("{count} day", "{count} days", count).format(count=count)
+    if seconds >= _HOUR and seconds % _HOUR == 0:
+        count = seconds // _HOUR
+        return ngettext("{count} hour", "{count} hours", count).format(count=count)
+    count = max(1, -(-seconds // _MINUTE))
+    return ngettext("{count} minute", "{count} minutes", count).format(count=count)
+
+
+def lasting(scopes: Iterable[str]) -> str:
+    """How long these scopes make access last: "offline", "online" or "once"."""
+    asked = set(scopes)
+    if "offline_access" in asked:
+        return "offline"
+    return "online" if "online_access" in asked else "once"
+
+
+def _shared_words(shape: Shape) -> dict[str, str]:
+    return {
+        "wants": _("{app} wants to:"),
+        "app_label": _("App"),
+        "publisher_label": _("Made by"),
+        "publisher": "{publisher}" if shape.is_verified else _("Not verified by {hospital}"),
+        "host_label": _("Data goes to"),
+        "person_label": _("You are"),
+        "duration_heading": _("How long"),
+        "stop_heading": _("How to stop it"),
+        "meaning_heading": _("What sharing means"),
+        "sensitive": _("Very private"),
+        "allow": _("Allow"),
+        "deny": _("Deny"),
+    }
+
+
+def _patient_words(shape: Shape) -> dict[str, str]:
+    text = {
+        "title": _("Share your records?"),
+        "heading": _("Let {app} use your medical records?"),
+        "lead": _("You choose. If you say no, your care at {hospital} stays the same."),
+        "record_label": _("Record of"),
+        "view": _("Look at your records"),
+        "change": _("Change your records"),
+        "context": _("See what you have open"),
+        "know": _("Know about you"),
+        "offline": _("Stay connected"),
+        "duration": _patient_duration(shape),
+        "meaning": _(
+            "The app gets a copy of what you share, and it can keep that copy. "
+            "Once this app has your data, the health privacy law (HIPAA) may not protect it. "
+            "Consumer rules (from the FTC) may. "
+            "Read what the app says about how it will use your data."
+        ),
+        "stop": _(
+            "You can stop this at any time. Tell {hospital} to turn off this app. "
+            "The app may keep the data it has by then."
+        ),
+        "deadline": _("This page waits {wait} for your choice."),
+    }
+    if Kind.CHANGE in shape.kinds:
+        text["change_note"] = _(
+            "What the app adds or changes may become part of your record. "
+            "The people who care for you can see it."
+        )
+    if not shape.has_data:
+        text["title"] = _("Tell this app who you are?")
+        text["heading"] = _("Let {app} know who you are?")
+        text["meaning"] = _(
+            "The app gets these facts about you, and it can keep them. It gets no medical records."
+        )
+    return text
+
+
+def _patient_duration(shape: Shape) -> str:
+    if shape.lasts == "offline":
+        if shape.has_end:
+            return _("The app can use this until you stop it, or for {time} at most.")
+        return _("The app can use this until you stop it.")
+    if shape.lasts == "online":
+        return _("This ends when you sign out, or after {time} at most.")
+    return _("This ends after {time}. Then the app must ask you again.")
+
+
+def _clinician_words(shape: Shape) -> dict[str, str]:
+    text = {
+        "title": _("Allow access?"),
+        "heading": _("{app} wants to act for you on the record of {patient}"),
+        "lead": _("It can never do more than you can, and all it does is recorded in your name."),
+        "record_label": _("Patient"),
+        "view": _("Read"),
+        "change": _("Write"),
+        "context": _("What you have open"),
+        "know": _("Your identity"),
+        "offline": _("Lasting access"),
+        "duration": _clinician_duration(shape),
+        "meaning": _(
+            "The app receives this data and works with it outside {hospital}. "
+            "HIPAA may not protect data once this app has it; FTC rules may. "
+            "Allow it only for patients in your care."
+        ),
+        "stop": _(
+            "To end this access, ask an administrator of {hospital} to turn the app off for you. "
+            "Data the app already holds stays with it."
+        ),
+        "deadline": _("This page waits {wait} for your decision."),
+    }
+    if Kind.CHANGE in shape.kinds:
+        text["change_note"] = _(
+            "What the app writes becomes part of the record, under your name, "
+            "and is visible to all who treat the patient."
+        )
+    if not shape.has_patient:
+        text["heading"] = _("{app} wants to act for you")
+    if not shape.has_data:
+        text["heading"] = _("{app} wants to know who you are")
+        text["meaning"] = _("The app receives these facts about you, and no patient data.")
+    return text
+
+
+def _clinician_duration(shape: Shape) -> str:
+    if shape.lasts == "offline":
+        if shape.has_end:
+            return _("Until you or an administrator end it, at most {time}.")
+        return _("Until you or an administrator end it.")
+    if shape.lasts == "online":
+        return _("Until you sign out, at most {time}.")
+    return _("{time}; then the app must ask again.")

@@ -1,0 +1,97 @@
+"""The page in a browser: small and large, light and dark, by keyboard, judged by axe (C10)."""
+
+import re
+from urllib.parse import parse_qs
+
+import pytest
+from playwright.sync_api import Page, Route
+
+from consent.models import Consent
+from tests.browser import axe
+from tests.consent.conftest import AWAY, CHANGE_ALLERGIES, VIEW_LABS, WHO
+
+pytestmark = pytest.mark.browser
+
+ORIGIN = "http://localhost"  # browsers trust it as they trust https
+SIZES = [(320, 640), (1280, 900)]
+
+
+@pytest.fixture
+def opened(page: Page, pat, ask, mercy):
+    """The consent page, served to Chromium by Django's own test client."""
+
+    def serve(route: Route) -> None:
+        request = route.request
+        path = request.url.removeprefix(ORIGIN)
+        if request.method == "POST":
+            data = {name: values[0] for name, values in parse_qs(request.post_data or "").items()}
+            response = pat.client.post(path, data)
+            assert response.status_code == 303
+            route.fulfill(body="<title>Answered</title>", content_type="text/html")
+            return
+        response = pat.client.get(path)
+        body = response.getvalue()
+        route.fulfill(status=response.status_code, headers=dict(response.items()), body=body)
+
+    page.route(re.compile(".*"), serve)
+    asked = ask(pat, items=[VIEW_LABS, CHANGE_ALLERGIES, WHO, AWAY], patient_name="Jane Doe")
+    page.goto(f"{ORIGIN}/t/{mercy.slug}/consent/{asked.pk}")
+    return page
+
+
+@pytest.mark.spec("C10")
+@pytest.mark.parametrize("colours", ["light", "dark"])
+@pytest.mark.parametrize(("width", "height"), SIZES)
+def test_axe_finds_nothing(opened, width, height, colours):
+    opened.set_viewport_size({"width": width, "height": height})
+    opened.emulate_media(color_scheme=colours, reduced_motion="reduce")
+    assert axe(opened) == []
+
+
+@pytest.mark.spec("C10")
+@pytest.mark.parametrize(("width", "height"), SIZES)
+def test_nothing_is_cut_off(opened, width, height):
+    opened.set_viewport_size({"width": width, "height": height})
+    assert opened.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    styles = opened.evaluate("getComputedStyle(document.querySelector('.button')).minHeight")
+    assert styles != "auto"  # the style sheets arrived
+
+
+@pytest.mark.spec("C1", "C10")
+@pytest.mark.parametrize("width", [320, 1280])
+def test_deny_and_allow_weigh_the_same(opened, width):
+    opened.set_viewport_size({"width": width, "height": 800})
+    deny, allow = (
+        opened.get_by_role("button", name=name, exact=True) for name in ("Deny", "Allow")
+    )
+    boxes = deny.bounding_box(), allow.bounding_box()
+    assert boxes[0]["width"] == pytest.approx(boxes[1]["width"], abs=1)
+    assert boxes[0]["height"] == boxes[1]["height"] >= 44
+    look = "e => { const s = getComputedStyle(e); return [s.color, s.backgroundColor, s.font]; }"
+    assert deny.evaluate(look) == allow.evaluate(look)
+
+
+@pytest.mark.spec("C10")
+@pytest.mark.parametrize(("keys", "decision"), [(0, "deny"), (1, "allow")])
+def test_keyboard_alone_answers(opened, keys, decision):
+    opened.keyboard.press("Tab")
+    assert opened.evaluate("document.activeElement.textContent") == "Skip to content"
+    opened.keyboard.press("Enter")
+    for _ in range(keys + 1):
+        opened.keyboard.press("Tab")
+    assert opened.evaluate("document.activeElement.value") == decision
+    assert opened.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+    opened.keyboard.press("Enter")
+    opened.wait_for_function("document.title === 'Answered'")
+    assert Consent.objects.get().decision == decision
+
+
+@pytest.mark.spec("C10")
+def test_a_screen_reader_hears_the_parts_in_order(opened):
+    headings = opened.get_by_role("heading").all_inner_texts()
+    assert headings[0] == "Let Growth Chart use your medical records?"
+    assert headings[1] == "Growth Chart wants to:"
+    assert opened.locator("h1").count() == 1
+    assert opened.locator("html").get_attribute("lang") == "en"
+    for landmark in ("banner", "main", "contentinfo"):
+        assert opened.get_by_role(landmark).count() == 1
