@@ -78,7 +78,8 @@ def record_failure(code: events.Code, user: User | None, reason: str = "") -> No
         events.Event(
             code=code,
             outcome=events.Outcome.FAILURE,
-            actor=actor(user) if user else events.Actor.anonymous(),
+            # Without roles: looking them up would tell a known account by the time it takes.
+            actor=events.Actor.person(user.pk) if user else events.Actor.anonymous(),
             reason=reason or ("wrong secret" if user else "unknown account"),
         )
     )

@@ -19,6 +19,7 @@ View = Callable[..., HttpResponse]
 
 MAX_NEXT_LENGTH = 4096
 _FORM_ACTION = "form_action"
+_PLAIN = re.compile(r"[!-~]+")  # visible ASCII
 # A scheme alone (an installed app's own), or scheme, host and port.
 _ORIGIN = re.compile(
     r"[a-z][a-z0-9+.-]*:(//([a-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?)?", re.IGNORECASE
@@ -52,13 +53,14 @@ def require(
 
 def is_safe_next(url: str) -> bool:
     """Is it a path of the bound tenant, whatever a browser makes of it (O9)?"""
-    if len(url) > MAX_NEXT_LENGTH or not url_has_allowed_host_and_scheme(url, allowed_hosts=None):
+    if len(url) > MAX_NEXT_LENGTH or not _PLAIN.fullmatch(url):
         return False
-    path = urlsplit(url).path
-    plain = unquote(path)
-    if "\\" in plain or any(part in (".", "..") for part in plain.split("/")):
+    if not url_has_allowed_host_and_scheme(url, allowed_hosts=None):
         return False
-    return url.isascii() and url.isprintable() and path.startswith(get_script_prefix())
+    path = unquote(urlsplit(url).path)
+    if "\\" in path or any(part in (".", "..") for part in path.split("/")):
+        return False
+    return url.startswith(get_script_prefix())
 
 
 def next_or_home(url: str) -> str:

@@ -1,8 +1,10 @@
-import authfi.lib.tenancy
-import django.core.validators
 import uuid
-from authfi.lib.migrations import ProtectTenantTables
+
+import django.core.validators
 from django.db import migrations, models
+
+import authfi.lib.tenancy
+from authfi.lib.migrations import ProtectTenantTables
 
 
 class Migration(migrations.Migration):

@@ -1,10 +1,12 @@
+import uuid
+
+import django.db.models.deletion
+from django.conf import settings
+from django.db import migrations, models
+
 import authfi.crypto.fields
 import authfi.lib.tenancy
-import django.db.models.deletion
-import uuid
-from django.conf import settings
 from authfi.lib.migrations import ProtectTenantTables
-from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
