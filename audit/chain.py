@@ -5,7 +5,6 @@ is the SHA-256 of label, tenant, number, previous hash and leaf. PostgreSQL appe
 `audit_append`; what SQLite does instead is here, and the format is the same.
 """
 
-import threading
 import time
 from binascii import b2a_base64
 from collections.abc import Callable, Iterator, Sequence
@@ -84,8 +83,8 @@ def rfc3339(at: datetime) -> str:
 
 
 def leaf_digest(
-    actor_index: str,
     at: str,
+    actor_index: str,
     client_id: str,
     code: str,
     details: bytes,
@@ -119,10 +118,19 @@ def link_prefix(tenant_id: UUID) -> bytes:
     return len(_LABEL).to_bytes(2, "big") + _LABEL + tenant_id.bytes
 
 
-def own_connection() -> BaseDatabaseWrapper:
-    """A database connection outside the pool and outside any transaction; its maker closes it."""
+def own_connection(*, statement_seconds: int = 0) -> BaseDatabaseWrapper:
+    """A database connection outside the pool and outside any transaction; its maker closes it.
+
+    On PostgreSQL a statement ends after `statement_seconds` (0: never), and a dead server is
+    noticed; SQLite waits for its lock as long as its own timeout says.
+    """
     connection = connections[DEFAULT_DB_ALIAS].copy()
-    connection.settings_dict["OPTIONS"].pop("pool", None)
+    options = connection.settings_dict["OPTIONS"]
+    options.pop("pool", None)
+    if connection.vendor == "postgresql":
+        options["connect_timeout"] = 5
+        options["tcp_user_timeout"] = 20_000
+        options["options"] = f"-c statement_timeout={statement_seconds}s"
     return connection
 
 
@@ -190,6 +198,14 @@ def _append_here(connection: BaseDatabaseWrapper, tenant_id: UUID, rows: Sequenc
         cursor.execute(_MOVE_HEAD, [tenant_id.hex, seq, head])
 
 
+def make_partitions() -> None:
+    """Make this and the next three months' partitions where the trail is partitioned."""
+    connection = connections[DEFAULT_DB_ALIAS]
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT audit_make_partitions()")
+
+
 @contextmanager
 def snapshot(tenant: TenantRef) -> Iterator[BaseDatabaseWrapper]:
     """A connection that sees one tenant's trail as it is now, however long reading it takes."""
@@ -219,7 +235,7 @@ _ID = {
     "|| substr(id, 17, 4) || '-' || substr(id, 21)",
 }
 _EVENTS = (
-    "SELECT seq, prev, hash, leaf, actor_index, {time}, client_id, code, details, {id}, outcome, "
+    "SELECT seq, prev, hash, leaf, {time}, actor_index, client_id, code, details, {id}, outcome, "
     "patient_index, request_id FROM audit_event WHERE tenant_id = {tenant} AND seq > {after} "
     "ORDER BY seq"
 )
@@ -264,7 +280,7 @@ def walk(
     """
     prefix, tenant_text = link_prefix(tenant.id), str(tenant.id)
     for rows in _stream(connection, _EVENTS, tenant.id, after):
-        for seq, prev, digest, leaf, actor, at, client, code, details, event_id, *others in rows:
+        for seq, prev, digest, leaf, at, *columns in rows:
             after += 1
             if seq != after:
                 reason = "is missing" if seq > after else f"was added: {seq} occurs twice"
@@ -273,9 +289,7 @@ def walk(
                 raise ChainBrokenError(seq, "does not follow the record before it")
             moment = at[:23] + "Z" if at and at[23:] == "000" else at
             try:
-                computed = leaf_digest(
-                    actor, moment, client, code, details, event_id, *others, tenant_text
-                )
+                computed = leaf_digest(moment, *columns, tenant_text)
             except (TypeError, ValueError) as error:
                 raise ChainBrokenError(seq, "was changed") from error
             if computed != leaf:
@@ -370,7 +384,6 @@ def _check_head(
 
 
 _recent: dict[UUID, tuple[float, Verification]] = {}
-_recent_lock = threading.Lock()
 
 
 def recent_verification(tenant: TenantRef, max_age_seconds: float = 20) -> Verification:
@@ -379,6 +392,5 @@ def recent_verification(tenant: TenantRef, max_age_seconds: float = 20) -> Verif
     if found and time.monotonic() - made_at < max_age_seconds:
         return found
     fresh = verify(tenant)
-    with _recent_lock:
-        _recent[tenant.id] = (time.monotonic(), fresh)
+    _recent[tenant.id] = (time.monotonic(), fresh)
     return fresh

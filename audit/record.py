@@ -1,6 +1,5 @@
 """Record events: with the transaction that is open, else with the group writer (D7, V8)."""
 
-import asyncio
 import json
 from datetime import datetime
 from typing import Any
@@ -8,6 +7,7 @@ from uuid import UUID, uuid4
 
 import orjson
 from django.core.exceptions import SynchronousOnlyOperation
+from django.db import Error as DatabaseError
 from django.utils import timezone
 
 from audit import chain, writer
@@ -18,7 +18,6 @@ from authfi.crypto import keyring
 from authfi.lib import database, requestinfo, tenancy, transaction
 from authfi.lib.tenancy import TenantRef
 
-WAIT_SECONDS = 30
 _TABLE = "audit_event"
 _CLIENT_ID_LENGTH, _REQUEST_ID_LENGTH, _USER_AGENT_LENGTH = 255, 64, 512
 
@@ -31,12 +30,8 @@ def record(*events: Event) -> None:
     TenantNotBoundError.
     """
     rows = _prepare(events)
-    if transaction.defer(rows):
-        return
-    try:
-        writer.submit(rows).result(WAIT_SECONDS)
-    except TimeoutError as error:
-        raise AuditUnavailableError("the audit trail is too slow") from error
+    if not transaction.defer(rows):
+        writer.write(rows)
 
 
 def record_for(tenant: TenantRef, *events: Event) -> None:
@@ -56,11 +51,7 @@ async def arecord(*events: Event) -> None:
     except SynchronousOnlyOperation:
         # The tenant's keys are not in memory yet: only then a thread is needed.
         rows = await database.run(tenancy.current(), _prepare, events)
-    try:
-        async with asyncio.timeout(WAIT_SECONDS):
-            await asyncio.wrap_future(writer.submit(rows))
-    except TimeoutError as error:
-        raise AuditUnavailableError("the audit trail is too slow") from error
+    await writer.awrite(rows)
 
 
 def _prepare(events: tuple[Event, ...]) -> list[chain.Row]:
@@ -68,7 +59,10 @@ def _prepare(events: tuple[Event, ...]) -> list[chain.Row]:
     tenant, now = tenancy.current(), timezone.now()
     now = now.replace(microsecond=now.microsecond // 1000 * 1000)
     info = requestinfo.current()
-    return [_row(event, tenant.id, now, info) for event in events]
+    try:
+        return [_row(event, tenant.id, now, info) for event in events]
+    except DatabaseError as error:
+        raise AuditUnavailableError("the tenant's keys cannot be read") from error
 
 
 def _row(event: Event, tenant_id: UUID, at: datetime, info: requestinfo.RequestInfo) -> chain.Row:
@@ -78,8 +72,8 @@ def _row(event: Event, tenant_id: UUID, at: datetime, info: requestinfo.RequestI
     request_id = _storable(info.request_id)[:_REQUEST_ID_LENGTH]
     details = keyring.seal(_details(event, info), _TABLE, "details", event_id)
     leaf = chain.leaf_digest(
-        actor,
         chain.rfc3339(at),
+        actor,
         client_id,
         event.code,
         details,

@@ -7,9 +7,13 @@ waits for company. Every caller is woken by the commit of its own events.
 import logging
 import os
 import threading
+from asyncio import AbstractEventLoop, get_running_loop
+from asyncio import Future as AsyncFuture
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
+from typing import cast
 
 from django.db import Error, InterfaceError, OperationalError
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -20,6 +24,7 @@ logger = logging.getLogger(__name__)
 
 MAX_WAITING_ROWS = 10_000
 MAX_BATCH_ROWS = 1_000
+STATEMENT_SECONDS = 20
 
 
 class AuditUnavailableError(RuntimeError):
@@ -27,18 +32,25 @@ class AuditUnavailableError(RuntimeError):
 
 
 class _Job:
-    __slots__ = ("future", "rows")
+    """Rows of one commit, and the caller to wake: a thread, or a task on a loop."""
 
-    def __init__(self, rows: Sequence[chain.Row]) -> None:
+    __slots__ = ("future", "loop", "rows")
+
+    def __init__(self, rows: Sequence[chain.Row], loop: AbstractEventLoop | None) -> None:
         self.rows = rows
-        self.future: Future[None] = Future()
-        # A caller that stops waiting takes nothing back: its event is stored all the same.
-        self.future.set_running_or_notify_cancel()
+        self.loop = loop
+        self.future: Future[None] | AsyncFuture[None] = loop.create_future() if loop else Future()
 
-    def fail(self, error: BaseException) -> None:
-        failure = AuditUnavailableError("the audit trail cannot be written")
-        failure.__cause__ = error
-        self.future.set_exception(failure)
+    def finish(self, cause: Exception | None) -> None:
+        """Wake the caller, unless it has stopped waiting."""
+        if self.future.done():
+            return
+        if cause:
+            failure = AuditUnavailableError("the audit trail cannot be written")
+            failure.__cause__ = cause
+            self.future.set_exception(failure)
+        else:
+            self.future.set_result(None)
 
 
 class GroupWriter:
@@ -51,19 +63,17 @@ class GroupWriter:
         self._thread = threading.Thread(target=self._run, name="audit-writer", daemon=True)
         self._thread.start()
 
-    def submit(self, rows: Sequence[chain.Row]) -> Future[None]:
+    def submit(self, job: _Job) -> None:
         """Queue rows for one commit. Raises AuditUnavailableError when too many wait already."""
-        job = _Job(rows)
         with self._wake:
-            if self._waiting_rows + len(rows) > MAX_WAITING_ROWS:
+            if self._waiting_rows + len(job.rows) > MAX_WAITING_ROWS:
                 raise AuditUnavailableError("too many events wait to be stored")
-            self._waiting_rows += len(rows)
+            self._waiting_rows += len(job.rows)
             self._jobs.append(job)
             self._wake.notify()
-        return job.future
 
     def _run(self) -> None:
-        connection = chain.own_connection()
+        connection = chain.own_connection(statement_seconds=STATEMENT_SECONDS)
         for batch in self._batches():
             _write(connection, batch)
 
@@ -72,7 +82,7 @@ class GroupWriter:
             with self._wake:
                 while not self._jobs:
                     self._wake.wait()
-                batch, size = [self._jobs.popleft()], 0
+                batch = [self._jobs.popleft()]
                 size = len(batch[0].rows)
                 while self._jobs and size + len(self._jobs[0].rows) <= MAX_BATCH_ROWS:
                     batch.append(self._jobs.popleft())
@@ -89,18 +99,35 @@ def _write(connection: BaseDatabaseWrapper, batch: list[_Job]) -> None:
         # The connection may be lost, perhaps after the commit: trying again could store it twice.
         logger.exception("the audit trail cannot be written")
         _close(connection)
-        for job in batch:
-            job.fail(error)
+        _wake(batch, error)
     except Exception as error:  # noqa: BLE001 (the thread must outlive any error)
         if len(batch) > 1:
             for job in batch:
                 _write(connection, [job])
         else:
             logger.error("an audit event cannot be written: %s", type(error).__name__)
-            batch[0].fail(error)
+            _wake(batch, error)
     else:
-        for job in batch:
-            job.future.set_result(None)
+        _wake(batch, None)
+
+
+def _wake(batch: list[_Job], cause: Exception | None) -> None:
+    """Threads one by one, the tasks of a loop by one call into it."""
+    by_loop: dict[AbstractEventLoop, list[_Job]] = {}
+    for job in batch:
+        if job.loop:
+            by_loop.setdefault(job.loop, []).append(job)
+        else:
+            job.finish(cause)
+    for loop, jobs in by_loop.items():
+        # A loop that has ended has nobody left to wake.
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(_finish_all, jobs, cause)
+
+
+def _finish_all(jobs: list[_Job], cause: Exception | None) -> None:
+    for job in jobs:
+        job.finish(cause)
 
 
 def _close(connection: BaseDatabaseWrapper) -> None:
@@ -115,14 +142,30 @@ _lock = threading.Lock()
 _writer: GroupWriter | None = None
 
 
-def submit(rows: Sequence[chain.Row]) -> Future[None]:
-    """Queue rows with this process's writer. Raises AuditUnavailableError."""
+def write(rows: Sequence[chain.Row]) -> None:
+    """Store rows in one commit; returns when it is durable. Raises AuditUnavailableError."""
+    job = _Job(rows, None)
+    _this_process().submit(job)
+    cast("Future[None]", job.future).result()
+
+
+async def awrite(rows: Sequence[chain.Row]) -> None:
+    """`write` for a task: its loop goes on meanwhile.
+
+    A caller that is cancelled takes nothing back: its rows are stored all the same.
+    """
+    job = _Job(rows, get_running_loop())
+    _this_process().submit(job)
+    await cast("AsyncFuture[None]", job.future)
+
+
+def _this_process() -> GroupWriter:
     global _writer
     if _writer is None:
         with _lock:
             if _writer is None:
                 _writer = GroupWriter()
-    return _writer.submit(rows)
+    return _writer
 
 
 def _forget() -> None:

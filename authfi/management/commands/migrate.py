@@ -30,11 +30,27 @@ class Command(migrate.Command):
                     cursor.execute(statement)
 
 
+# Partitions are read through their parent, whose policy they do not have.
+GRANT_READING = """
+DO $$
+DECLARE
+    name text;
+BEGIN
+    FOR name IN SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace
+        AND relkind IN ('r', 'p') AND NOT relispartition
+    LOOP
+        EXECUTE format('GRANT SELECT ON %I TO "{role}"', name);
+    END LOOP;
+END
+$$
+"""
+
+
 def _application_rights(role: str) -> tuple[str, ...]:
     """Reading is for every table, under its policy; tenant tables grant more (lib.migrations)."""
     return (
         f'GRANT USAGE ON SCHEMA public TO "{role}"',
-        f'GRANT SELECT ON ALL TABLES IN SCHEMA public TO "{role}"',
+        GRANT_READING.format(role=role),
         f'GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO "{role}"',
         f'GRANT INSERT, UPDATE, DELETE ON "tenants_tenant" TO "{role}"',
     )
