@@ -1,5 +1,6 @@
 """URLs of one tenant, below `/t/{tenant}/`; the FHIR base is served by `smart.gateway` (D6)."""
 
+from django.conf import settings
 from django.urls import include, path
 
 urlpatterns = [
@@ -8,6 +9,8 @@ urlpatterns = [
     path("", include("smart.server.urls")),
     path("console/", include("authfi.console.urls")),
 ]
+if "smart.demo" in settings.INSTALLED_APPS:
+    urlpatterns.append(path("", include("smart.demo.tenant_urls")))
 
 handler400 = "tenants.pages.bad_request"
 handler403 = "tenants.pages.forbidden"

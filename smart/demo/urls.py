@@ -1,5 +1,12 @@
-"""URLs."""
+"""URLs of the demo outside any tenant."""
 
-from django.urls import URLPattern
+from django.urls import path
 
-urlpatterns: list[URLPattern] = []
+from smart.demo import lab_results_app, start
+
+urlpatterns = [
+    path("", start.page, name="start"),
+    path("demo/codes", start.codes, name="demo-codes"),
+    path("demo/lab-results/", lab_results_app.page, {"name": "index.html"}, name="lab-results"),
+    path("demo/lab-results/<str:name>", lab_results_app.page),
+]

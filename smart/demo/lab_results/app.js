@@ -9,10 +9,19 @@ const CATEGORIES = [
   ["laboratory", "Laboratory results"],
   ["vital-signs", "Vital signs"],
 ];
+const COLUMNS = [
+  ["Test", ""],
+  ["Latest value", ""],
+  ["Normal range", "detail"],
+  ["Date", "detail"],
+  ["Trend", ""],
+];
+let draw = () => {};
 const byId = (id) => document.getElementById(id);
 
 byId("sign-in").addEventListener("click", signIn);
 byId("again").addEventListener("click", startAgain);
+new ResizeObserver(() => draw()).observe(byId("plot"));
 await start();
 
 async function start() {
@@ -109,10 +118,11 @@ function table(title, tests) {
   }
   const body = make("tbody");
   body.append(...tests.map(row));
-  const grid = make("table", { className: "table fold results" });
-  const columns = ["Test", "Latest value", "Normal range", "Note", "Date", "Trend"];
+  const grid = make("table", { className: "table results" });
   const names = make("tr");
-  names.append(...columns.map((text) => make("th", { scope: "col", textContent: text })));
+  for (const [text, className] of COLUMNS) {
+    names.append(make("th", { scope: "col", textContent: text, className }));
+  }
   const thead = make("thead");
   thead.append(names);
   grid.append(make("caption", { className: "visually-hidden", textContent: title }), thead, body);
@@ -129,11 +139,10 @@ function row(test) {
   name.append(make("a", { href: `#test-${test.code}`, textContent: test.name }));
   line.append(
     name,
-    cell("Latest value", formatValue(test.latest)),
-    cell("Normal range", formatRange(test.range)),
-    cell("Note", flag(test.latest)),
-    cell("Date", formatDate(test.latest.at)),
-    cell("Trend", trend(test)),
+    valueCell(test.latest),
+    make("td", { className: "detail", textContent: formatRange(test.range) || "–" }),
+    make("td", { className: "detail nowrap", textContent: formatDate(test.latest.at) }),
+    trendCell(test),
   );
   return line;
 }
@@ -154,7 +163,8 @@ function followSelection(tests) {
 function showTest(test) {
   byId("detail-title").textContent = test.unit ? `${test.name} (${test.unit})` : test.name;
   byId("detail-range").textContent = test.range ? `Normal range ${formatRange(test.range)}, shaded` : "";
-  byId("plot").replaceChildren(plot(test));
+  draw = () => byId("plot").replaceChildren(plot(test, Math.max(byId("plot").clientWidth, 240)));
+  draw();
   const names = test.latest.readings.length > 1 ? test.latest.readings : [];
   byId("legend").hidden = names.length === 0;
   byId("legend").replaceChildren(...names.map(legendEntry));
@@ -180,19 +190,28 @@ function legendEntry(reading, index) {
 
 function valueRow(value) {
   const line = make("tr");
-  const number = make("td", { className: "num", textContent: formatValue(value) });
   line.append(
-    make("th", { scope: "row", textContent: formatDate(value.at) }),
-    number,
-    make("td", { textContent: formatRange(value.range) }),
-    cell("Note", flag(value)),
+    make("th", { scope: "row", className: "nowrap", textContent: formatDate(value.at) }),
+    valueCell(value),
   );
   return line;
 }
 
-function flag(value) {
+/** The value, and a badge where it is out of its range. */
+function valueCell(value) {
+  const cell = make("td");
   const said = judge(value);
-  return said ? make("span", { className: "badge warning", textContent: said }) : "";
+  cell.append(formatValue(value));
+  if (said) {
+    cell.append(" ", make("span", { className: "badge warning", textContent: said }));
+  }
+  return cell;
+}
+
+function trendCell(test) {
+  const cell = make("td", { className: "trend-cell" });
+  cell.append(trend(test));
+  return cell;
 }
 
 /** Ask for what the app was not given and show the answer as it came. */
@@ -235,13 +254,6 @@ function fact(label, value) {
   const pair = make("div");
   pair.append(make("dt", { textContent: label }), make("dd", { textContent: value ?? "unknown" }));
   return pair;
-}
-
-function cell(label, content) {
-  const made = make("td");
-  made.dataset.label = label;
-  made.append(content);
-  return made;
 }
 
 function make(name, properties = {}) {

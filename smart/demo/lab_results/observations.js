@@ -71,15 +71,15 @@ export function formatValue(value) {
   return `${numbers} ${value.readings[0].unit}`.trim();
 }
 
-/** "70 to 99", "below 200", "above 60" or "" */
+/** "70 to 99", "up to 199", "60 or more" or "" */
 export function formatRange(range) {
   if (!range) {
     return "";
   }
   if (range.low === undefined) {
-    return `below ${range.high}`;
+    return `up to ${range.high}`;
   }
-  return range.high === undefined ? `above ${range.low}` : `${range.low} to ${range.high}`;
+  return range.high === undefined ? `${range.low} or more` : `${range.low} to ${range.high}`;
 }
 
 /** What the laboratory says of a value, else what its range says: "high", "low" or "". */

@@ -3,13 +3,14 @@
 import { formatDate, formatValue, judge } from "./observations.js";
 
 const SVG = "http://www.w3.org/2000/svg";
-const BOX = { width: 640, height: 260, left: 52, right: 18, top: 16, bottom: 34 };
+const FRAME = { height: 260, left: 44, right: 10, top: 16, bottom: 34 };
 
-/** A plot of all values of a test, named by its title and description. */
-export function plot(test) {
-  const scale = scales(test, BOX);
+/** A plot of all values of a test, `width` pixels wide, named by its title and description. */
+export function plot(test, width) {
+  const box = { ...FRAME, width };
+  const scale = scales(test, box, [test.range?.low, test.range?.high]);
   const svg = element("svg", {
-    viewBox: `0 0 ${BOX.width} ${BOX.height}`,
+    viewBox: `0 0 ${box.width} ${box.height}`,
     role: "img",
     "aria-labelledby": "plot-title plot-about",
   });
@@ -27,7 +28,7 @@ export function plot(test) {
 /** A tiny line for a table row; the row has the numbers. */
 export function trend(test) {
   const box = { width: 112, height: 28, left: 3, right: 6, top: 5, bottom: 5 };
-  const scale = scales(test, box);
+  const scale = scales(test, box, []);
   const points = pointsOf(test, 0);
   const [x, y] = place(points.at(-1), scale);
   const svg = element("svg", {
@@ -76,10 +77,10 @@ function pointsOf(test, index) {
 }
 
 /** Functions from time and number to pixels, and the round numbers for the axis. */
-function scales(test, box) {
+function scales(test, box, limits) {
   const numbers = test.values.flatMap((value) => value.readings.map((reading) => reading.value));
-  const limits = [test.range?.low, test.range?.high].filter((limit) => limit !== undefined);
-  const ticks = roundTicks(Math.min(...numbers, ...limits), Math.max(...numbers, ...limits));
+  numbers.push(...limits.filter((limit) => limit !== undefined));
+  const ticks = roundTicks(Math.min(...numbers), Math.max(...numbers));
   const [bottom, top] = [ticks[0], ticks.at(-1)];
   const start = test.values[0].at.getTime();
   const span = test.latest.at.getTime() - start;
