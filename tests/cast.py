@@ -2,8 +2,8 @@
 
 import secrets
 from dataclasses import dataclass
+from typing import Any
 
-from django.http import HttpResponse
 from django.test import Client
 from django.utils import timezone
 
@@ -37,7 +37,7 @@ class Person:
 
 
 def a_person(
-    tenant: tenancy.TenantRef, *roles: str, email: str = "", mfa: bool = True, **facts: str
+    tenant: tenancy.TenantRef, *roles: str, email: str = "", mfa: bool = True, **facts: Any
 ) -> Person:
     """A person of a tenant, with an authenticator app unless told otherwise."""
     email = email or f"{roles[0]}-{secrets.token_hex(4)}@example.org"
@@ -56,19 +56,19 @@ def let_patients_sign_in_with_a_password(tenant: tenancy.TenantRef) -> None:
         policies.change(kind="sign-in", changes={"patient_mfa": False}, actor=ADMIN)
 
 
-def give_password(client: Client, person: Person, next_url: str = "", **changed: str):
+def give_password(client: Client, person: Person, next_url: str = "", **changed: str) -> Any:
     """The first step, as a browser sends it."""
     form = {"email": person.email, "password": person.password, "next": next_url, **changed}
     return client.post(f"/t/{person.tenant.slug}/login", form)
 
 
-def give_code(client: Client, person: Person, code: str = "", next_url: str = ""):
+def give_code(client: Client, person: Person, code: str = "", next_url: str = "") -> Any:
     """The second step."""
     form = {"code": code or person.code(), "next": next_url}
     return client.post(f"/t/{person.tenant.slug}/mfa", form)
 
 
-def sign_in(client: Client, person: Person, next_url: str = "") -> HttpResponse:
+def sign_in(client: Client, person: Person, next_url: str = "") -> Any:
     """All steps the person has; returns the redirect to what follows."""
     response = give_password(client, person, next_url)
     if person.seed:

@@ -1,6 +1,7 @@
 """The sign-in pages (V2, N8, N13, O7, O9, H7, K9, A1)."""
 
 import re
+from datetime import timedelta
 
 import pytest
 import time_machine
@@ -10,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from audit import record
-from authfi.accounts import people, signin
+from authfi.accounts import people
 from authfi.lib import tenancy
 from tenants import policies
 from tests.cast import (
@@ -191,7 +192,7 @@ def test_the_pages_are_not_kept_and_not_framed(client, mercy, page):
 def test_a_form_works_only_with_the_token_of_its_own_session(pat):
     def token_of(client):
         page = client.get(f"/t/{pat.tenant.slug}/login").content.decode()
-        return re.search(r'csrfmiddlewaretoken" value="([^"]+)"', page)[1]
+        return re.findall(r'csrfmiddlewaretoken" value="([^"]+)"', page)[0]
 
     mine, theirs = Client(enforce_csrf_checks=True), Client(enforce_csrf_checks=True)
     own, foreign = token_of(mine), token_of(theirs)
@@ -266,7 +267,7 @@ def test_the_second_step_needs_the_first(client, dr_ada, is_signed_in):
 
 def test_the_second_step_must_follow_soon(client, dr_ada, is_signed_in):
     give_password(client, dr_ada)
-    with time_machine.travel(timezone.now() + timezone.timedelta(seconds=601)):
+    with time_machine.travel(timezone.now() + timedelta(seconds=601)):
         assert give_code(client, dr_ada).headers["Location"].endswith("/login")
         assert not is_signed_in(client, dr_ada.tenant)
 
@@ -308,7 +309,7 @@ def test_without_a_trail_nobody_signs_in(client, pat, monkeypatch, is_signed_in)
     def refuse(*_):
         raise record.AuditUnavailableError("down")
 
-    monkeypatch.setattr(signin.record, "record", refuse)
+    monkeypatch.setattr(record, "record", refuse)
     assert give_password(client, pat).status_code == 503
     assert not is_signed_in(client, pat.tenant)
     assert give_password(client, pat, password="wrong wrong wrong").status_code == 503

@@ -167,11 +167,12 @@ def test_as_much_is_hashed_for_nobody_as_for_somebody(bound, pat, monkeypatch):
     passwords.verify(None, "warm up")
     compared = []
     real = PepperedArgon2.verify
-    monkeypatch.setattr(
-        PepperedArgon2,
-        "verify",
-        lambda self, password, stored: compared.append(stored) or real(self, password, stored),
-    )
+
+    def compare(self, password, stored):
+        compared.append(stored)
+        return real(self, password, stored)
+
+    monkeypatch.setattr(PepperedArgon2, "verify", compare)
     assert not passwords.verify(None, PASSWORD)
     assert not passwords.verify(pat.user, "wrong")
     nobody, somebody = (stored.split("$")[1:4] for stored in compared)
@@ -187,7 +188,12 @@ def test_an_account_without_a_password_opens_with_none(bound):
 @pytest.mark.spec("D18")
 def test_a_full_queue_refuses_at_once_and_recovers():
     pool, go, started = HashingPool(workers=1, waiting=0), threading.Event(), threading.Event()
-    busy = threading.Thread(target=pool.run, args=(lambda: started.set() or go.wait(),))
+
+    def hold():
+        started.set()
+        go.wait()
+
+    busy = threading.Thread(target=pool.run, args=(hold,))
     busy.start()
     started.wait()
     with pytest.raises(BusyError):
@@ -201,7 +207,12 @@ def test_a_full_queue_refuses_at_once_and_recovers():
 def test_what_waits_too_long_is_given_up():
     pool = HashingPool(workers=1, waiting=1, wait_seconds=0.05)
     go, started = threading.Event(), threading.Event()
-    pool._executor.submit(lambda: started.set() or go.wait())
+
+    def hold():
+        started.set()
+        go.wait()
+
+    pool._executor.submit(hold)
     started.wait()
     with pytest.raises(BusyError):
         pool.run(lambda: "too late")

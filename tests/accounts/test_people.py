@@ -1,6 +1,7 @@
 """People: made, found, changed, deactivated; nothing of them in clear (D2, D8)."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.core.exceptions import ValidationError
@@ -99,7 +100,7 @@ def test_roles_are_given_taken_and_told(bound):
     finally:
         signals.roles_changed.disconnect(hear)
     assert people.roles_of(ada) == {Role.DOCTOR, Role.ADMIN}
-    assert told == [(ada.pk, {Role.DOCTOR, Role.ADMIN})]
+    assert told == [(ada.pk, frozenset({Role.DOCTOR, Role.ADMIN}))]
     event = AuditEvent.objects.get(code="admin.role")
     assert event.details["before"] == ["doctor", "nurse"]
     assert event.details["after"] == ["admin", "doctor"]
@@ -173,7 +174,7 @@ def stored_values():
 
 @pytest.mark.spec("K3", "K5")
 def test_nothing_of_a_person_is_stored_in_clear(client, mercy):
-    secrets_of_ada = {
+    secrets_of_ada: dict[str, Any] = {
         "email": "canary.address@mercy.example", "name": "Canaria Vogelsang", "npi": "1987654322",
         "mrn": "MRN-CANARY-77", "fhir_user": "Practitioner/canary-4711",
     }  # fmt: skip

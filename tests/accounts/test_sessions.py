@@ -258,7 +258,7 @@ def test_ending_may_keep_one_and_touches_nobody_elses(client, pat):
     for person in (pat, pat, other):
         sign_in(Client(), person)
     with tenancy.bind(pat.tenant):
-        kept = Session.objects.filter(user=pat.user).first()
+        kept = Session.objects.filter(user=pat.user)[0]
         assert len(sessions.end(pat.user, keep=kept.pk)) == 1
         assert {row.user for row in Session.objects.all()} == {pat.user, other.user}
         assert sessions.end(pat.user, only=[]) == []

@@ -2,6 +2,7 @@
 
 import secrets
 from datetime import timedelta
+from typing import Any
 
 import pytest
 import time_machine
@@ -28,7 +29,7 @@ def ask(client):
     def make(tenant, path="oauth/authorize?client_id=x"):
         set_script_prefix(f"/t/{tenant.slug}/")
         set_urlconf(settings.TENANT_URLCONF)
-        request = requests.get(f"/t/{tenant.slug}/{path}")
+        request: Any = requests.get(f"/t/{tenant.slug}/{path}")
         cookie = client.cookies.get(f"authfi_{tenant.slug}")
         request.session = sessions.SessionStore(cookie.value if cookie else None)
         request.user = request.session.person() or AnonymousUser()
@@ -46,8 +47,12 @@ def _inside(mercy):
     set_urlconf(None)
 
 
+def required(request, **wanted) -> Any:
+    return stepup.require(request, **wanted)
+
+
 def test_a_stranger_is_sent_to_sign_in_and_back(ask, mercy):
-    response = stepup.require(ask(mercy))
+    response = required(ask(mercy))
     assert response.status_code == 302
     assert response["Location"] == (
         f"/t/{mercy.slug}/login?next=%2Ft%2F{mercy.slug}%2Foauth%2Fauthorize%3Fclient_id%3Dx"
@@ -62,6 +67,7 @@ def test_a_session_knows_how_strong_it_is_and_since_when(client, ask, dr_ada, pa
     sign_in(client, dr_ada)
     held = signin.assurance(ask(dr_ada.tenant))
     assert (held.aal, held.amr) == (2, ("otp", "pwd", "mfa"))
+    assert held.auth_time is not None
     assert before <= held.auth_time <= timezone.now()
     assert held.session_id
     assert held.session_digest
@@ -74,8 +80,8 @@ def test_a_session_knows_how_strong_it_is_and_since_when(client, ask, dr_ada, pa
 def test_a_good_enough_sign_in_is_asked_nothing(client, ask, dr_ada):
     sign_in(client, dr_ada)
     since = timezone.now() - timedelta(seconds=30)
-    assert stepup.require(ask(dr_ada.tenant)) is None
-    assert stepup.require(ask(dr_ada.tenant), aal=2, max_age_seconds=60, since=since) is None
+    assert required(ask(dr_ada.tenant)) is None
+    assert required(ask(dr_ada.tenant), aal=2, max_age_seconds=60, since=since) is None
 
 
 @pytest.mark.spec("N13", "N15")
@@ -83,13 +89,13 @@ def test_an_old_sign_in_is_asked_again(client, ask, dr_ada):
     sign_in(client, dr_ada)
     with time_machine.travel(timezone.now() + timedelta(seconds=301)):
         asked_at = timezone.now()
-        stale = stepup.require(ask(dr_ada.tenant), max_age_seconds=300)
+        stale = required(ask(dr_ada.tenant), max_age_seconds=300)
         assert stale["Location"].startswith(f"/t/{dr_ada.tenant.slug}/login?next=")
-        assert stepup.require(ask(dr_ada.tenant), max_age_seconds=302) is None
-        assert "/login" in stepup.require(ask(dr_ada.tenant), since=asked_at)["Location"]
+        assert required(ask(dr_ada.tenant), max_age_seconds=302) is None
+        assert "/login" in required(ask(dr_ada.tenant), since=asked_at)["Location"]
         session_id = signin.assurance(ask(dr_ada.tenant)).session_id
         sign_in(client, dr_ada)
-        assert stepup.require(ask(dr_ada.tenant), max_age_seconds=300, since=asked_at) is None
+        assert required(ask(dr_ada.tenant), max_age_seconds=300, since=asked_at) is None
         assert signin.assurance(ask(dr_ada.tenant)).session_id == session_id
 
 
@@ -100,7 +106,7 @@ def test_a_password_session_is_made_stronger_by_a_code_only(client, ask, pat, tr
     session_id = signin.assurance(ask(pat.tenant)).session_id
     people.enrol_totp(pat.user, seed, keep_session=session_id)
     former = client.cookies[f"authfi_{pat.tenant.slug}"].value
-    asked = stepup.require(ask(pat.tenant), aal=2)
+    asked = required(ask(pat.tenant), aal=2)
     assert asked["Location"].startswith(f"/t/{pat.tenant.slug}/mfa?next=")
     strong = type(pat)(**{**pat.__dict__, "seed": seed})
     assert give_code(client, strong, "000000").status_code == 200
@@ -115,7 +121,7 @@ def test_a_password_session_is_made_stronger_by_a_code_only(client, ask, pat, tr
 
 def test_whoever_has_no_second_factor_is_told_so(client, ask, pat):
     sign_in(client, pat)
-    asked = stepup.require(ask(pat.tenant), aal=2)
+    asked = required(ask(pat.tenant), aal=2)
     page = client.get(asked["Location"])
     assert page.status_code == 403
     assert "administrator" in page.content.decode()
@@ -147,7 +153,7 @@ def test_the_waiting_app_may_be_reached_from_the_forms_of_the_sign_in(client, dr
 )
 def test_an_origin_is_kept_for_the_forms(ask, mercy, origin):
     request = ask(mercy)
-    stepup.require(request, form_action=origin)
+    required(request, form_action=origin)
     assert request.session["form_action"] == origin
 
 
@@ -158,7 +164,7 @@ def test_an_origin_is_kept_for_the_forms(ask, mercy, origin):
 )
 def test_what_is_no_origin_never_reaches_the_policy(ask, mercy, origin):
     with pytest.raises(ValueError, match="not an origin"):
-        stepup.require(ask(mercy), form_action=origin)
+        required(ask(mercy), form_action=origin)
 
 
 @console_view(role=Role.ADMIN)
@@ -192,4 +198,5 @@ def test_the_console_wants_two_factors(client, ask, pat):
 def test_a_page_for_signed_in_people(client, ask, dr_ada):
     assert any_page(ask(dr_ada.tenant), 7).status_code == 302
     sign_in(client, dr_ada)
-    assert any_page(ask(dr_ada.tenant), 7).content == b"page 7"
+    page: Any = any_page(ask(dr_ada.tenant), 7)
+    assert page.content == b"page 7"
