@@ -84,6 +84,7 @@ def rfc3339(at: datetime) -> str:
 
 def leaf_digest(
     at: str,
+    tenant_id: str,
     actor_index: str,
     client_id: str,
     code: str,
@@ -92,7 +93,6 @@ def leaf_digest(
     outcome: str,
     patient_index: str,
     request_id: str,
-    tenant_id: str,
 ) -> bytes:
     """SHA-256 of the event's RFC 8785 form: all members are strings, and names are in order."""
     return sha256(
@@ -289,7 +289,7 @@ def walk(
                 raise ChainBrokenError(seq, "does not follow the record before it")
             moment = at[:23] + "Z" if at and at[23:] == "000" else at
             try:
-                computed = leaf_digest(moment, *columns, tenant_text)
+                computed = leaf_digest(moment, tenant_text, *columns)
             except (TypeError, ValueError) as error:
                 raise ChainBrokenError(seq, "was changed") from error
             if computed != leaf:

@@ -73,6 +73,7 @@ def _row(event: Event, tenant_id: UUID, at: datetime, info: requestinfo.RequestI
     details = keyring.seal(_details(event, info), _TABLE, "details", event_id)
     leaf = chain.leaf_digest(
         chain.rfc3339(at),
+        str(tenant_id),
         actor,
         client_id,
         event.code,
@@ -81,7 +82,6 @@ def _row(event: Event, tenant_id: UUID, at: datetime, info: requestinfo.RequestI
         event.outcome,
         patient,
         request_id,
-        str(tenant_id),
     )
     return chain.Row(
         tenant_id=tenant_id,

@@ -1,0 +1,150 @@
+"""The group writer: batches, failures, processes (design D7, V8)."""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from django.db import connection
+
+from audit import chain, record, writer
+from authfi.lib import tenancy
+from tests.audit.conftest import a_read, objects, trail
+
+
+@pytest.fixture
+def gate(monkeypatch):
+    """Holds the writer inside its first append, so that a batch gathers behind it."""
+    entered, opened, sizes = threading.Event(), threading.Event(), []
+    append = chain.append_and_commit
+
+    def held(own, rows):
+        sizes.append(len(rows))
+        entered.set()
+        assert opened.wait(20)
+        append(own, rows)
+
+    monkeypatch.setattr(chain, "append_and_commit", held)
+    return entered, opened, sizes
+
+
+def in_threads(tenant, pool, batches):
+    def one(rows):
+        with tenancy.bind(tenant):
+            writer.write(rows)
+
+    return [pool.submit(one, rows) for rows in batches]
+
+
+def until(condition):
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
+def gather_behind_the_first(bound, gate, batches, pool):
+    """The first batch is being written while all the others wait."""
+    entered, opened, _ = gate
+    first = in_threads(bound, pool, batches[:1])
+    assert entered.wait(20)
+    others = in_threads(bound, pool, batches[1:])
+    until(lambda: writer._writer._waiting_rows == sum(map(len, batches[1:])))
+    opened.set()
+    return first + others
+
+
+@pytest.mark.spec("V8")
+def test_those_who_wait_share_one_commit(bound, gate):
+    batches = [record._prepare((a_read(n),)) for n in range(6)]
+    with ThreadPoolExecutor(8) as pool:
+        for future in gather_behind_the_first(bound, gate, batches, pool):
+            future.result(20)
+    assert gate[2] == [1, 5]
+    assert sorted(objects(bound)) == [f"Observation/{n}" for n in range(6)]
+    assert chain.verify(bound).broken is None
+
+
+@pytest.mark.spec("V8")
+def test_a_row_that_cannot_be_stored_fails_its_own_caller_only(bound, gate):
+    batches = [record._prepare((a_read(n),)) for n in range(4)]
+    batches[2] = [batches[2][0]._replace(outcome="unheard")]
+    with ThreadPoolExecutor(8) as pool:
+        futures = gather_behind_the_first(bound, gate, batches, pool)
+        failures = [future.exception(20) for future in futures]
+    assert [type(failure) for failure in failures] == [
+        type(None),
+        type(None),
+        writer.AuditUnavailableError,
+        type(None),
+    ]
+    assert sorted(objects(bound)) == ["Observation/0", "Observation/1", "Observation/3"]
+    assert chain.verify(bound).broken is None
+
+
+@pytest.mark.spec("V8")
+def test_too_many_waiting_events_are_refused(bound, gate, monkeypatch):
+    monkeypatch.setattr(writer, "MAX_WAITING_ROWS", 2)
+    batches = [record._prepare((a_read(n),)) for n in range(4)]
+    entered, opened, _ = gate
+    with ThreadPoolExecutor(4) as pool:
+        waiting = in_threads(bound, pool, batches[:1])
+        assert entered.wait(20)
+        waiting += in_threads(bound, pool, batches[1:3])
+        until(lambda: writer._writer._waiting_rows == 2)
+        with pytest.raises(writer.AuditUnavailableError):
+            writer.write(batches[3])
+        opened.set()
+        for future in waiting:
+            future.result(20)
+    assert sorted(objects(bound)) == ["Observation/0", "Observation/1", "Observation/2"]
+
+
+@pytest.mark.spec("V5", "V8")
+@pytest.mark.postgres
+def test_a_lost_connection_fails_closed_and_is_opened_again(bound):
+    record.record(a_read(1))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
+            "WHERE query LIKE 'SELECT audit_append%%' AND datname = current_database() "
+            "AND pid <> pg_backend_pid() AND state = 'idle'"
+        )
+        assert cursor.fetchone()[0] >= 1
+    with pytest.raises(writer.AuditUnavailableError):
+        record.record(a_read(2))
+    record.record(a_read(3))
+    assert objects(bound) == ["Observation/1", "Observation/3"]
+    assert chain.verify(bound).broken is None
+
+
+@pytest.mark.spec("A5")
+def test_two_processes_write_one_gapless_chain(mercy):
+    command = [sys.executable, "-m", "tests.audit.appender", mercy.slug, "8", "25"]
+    env = {**os.environ, "DJANGO_SETTINGS_MODULE": "authfi.settings"}
+    running = [subprocess.Popen(command, env=env) for _ in range(2)]
+    with tenancy.bind(mercy):
+        for number in range(50):
+            record.record(a_read(number))
+    assert [process.wait(60) for process in running] == [0, 0]
+    assert [event.seq for event in trail(mercy)] == list(range(1, 452))
+    found = chain.verify(mercy)
+    assert (found.count, found.broken) == (451, None)
+
+
+def test_a_forked_process_starts_a_writer_of_its_own(bound):
+    record.record(a_read(1))
+    child = os.fork()
+    if child == 0:
+        try:
+            record.record(a_read(2))
+            os._exit(0)
+        finally:
+            os._exit(1)
+    until(lambda: os.waitpid(child, os.WNOHANG) == (child, 0))
+    record.record(a_read(3))
+    assert objects(bound) == ["Observation/1", "Observation/2", "Observation/3"]
+    assert chain.verify(bound).broken is None
