@@ -4,7 +4,6 @@ Public apps name themselves; apps with a secret send it by HTTP Basic, and no ot
 """
 
 import base64
-import binascii
 import hmac
 import re
 from collections.abc import Mapping
@@ -54,7 +53,7 @@ def _by_secret(authorization: str) -> Application:
         raise InvalidClient("only HTTP Basic is supported here")
     try:
         decoded = base64.b64decode(encoded.strip(), validate=True).decode("ascii")
-    except (binascii.Error, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise InvalidClient("the Authorization header is malformed") from error
     client_id, _, secret = (unquote(part) for part in decoded.partition(":"))
     application = find(client_id)

@@ -1,0 +1,497 @@
+"""The token endpoint: exchange, refusals, replay, races; JSON always (TOKN, CAUT, BKND, O1-O12)."""
+
+import base64
+import json
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from urllib.parse import urlencode
+
+import pytest
+from django.db import connection, connections
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from audit.record import AuditUnavailableError
+from authfi.lib import tenancy
+from smart import tokens
+from smart.models import Application, AuthorizationCode, Grant
+from smart.server import validator
+from smart.server.endpoint import OAuthRequest
+from smart.server.register import register_application
+from smart.server.token import token
+from tests.conftest import fresh_tenant
+from tests.server.conftest import (
+    ORIGIN,
+    REDIRECT,
+    Flow,
+    an_app,
+    claims_of,
+    connect,
+    trail,
+)
+
+
+def refused(response, error, status=400):
+    assert response.status_code == status, response.content
+    assert response["Content-Type"] == "application/json"
+    assert (response["Cache-Control"], response["Pragma"]) == ("no-store", "no-cache")
+    body = response.json()
+    assert body["error"] == error
+    assert set(body) <= {"error", "error_description"}
+    return body.get("error_description", "")
+
+
+def basic(client_id, secret):
+    return {"Authorization": "Basic " + base64.b64encode(f"{client_id}:{secret}".encode()).decode()}
+
+
+@pytest.fixture
+def admin_api(mercy):
+    """An app with a secret; the secret."""
+    with tenancy.bind(mercy):
+        return register_application(
+            client_id="admin-api",
+            name="Admin API",
+            client_type="confidential",
+            scopes="authfi/users authfi/audit.read",
+            grant_types=["client_credentials"],
+        )[1]
+
+
+# Refusals of a code
+
+
+@pytest.mark.spec(
+    *("TOKN-02", "TOKN-04", "TOKN-05", "TOKN-06", "TOKN-07", "TOKN-24", "ERRS-03", "CACH-01"),
+    *("O1", "O2", "O4", "CAUT-07", "AUTZ-17"),
+)
+@pytest.mark.parametrize(
+    ("changed", "error", "status"),
+    [
+        ({"grant_type": None}, "invalid_request", 400),
+        ({"grant_type": "password"}, "unsupported_grant_type", 400),
+        ({"grant_type": "refresh_token"}, "unsupported_grant_type", 400),
+        ({"grant_type": "openid"}, "unsupported_grant_type", 400),
+        ({"grant_type": "not_a_grant_type"}, "unsupported_grant_type", 400),
+        ({"grant_type": "client_credentials"}, "unauthorized_client", 400),
+        ({"code": None}, "invalid_request", 400),
+        ({"redirect_uri": None}, "invalid_request", 400),
+        ({"redirect_uri": f"{REDIRECT}/other"}, "invalid_grant", 400),
+        ({"code": "BAD_CODE"}, "invalid_grant", 400),
+        ({"code": "\0\ud7ff"}, "invalid_grant", 400),
+        ({"code_verifier": None}, "invalid_grant", 400),
+        ({"code_verifier": ""}, "invalid_grant", 400),
+        ({"code_verifier": "v" * 43}, "invalid_grant", 400),
+        ({"code_verifier": "v" * 129}, "invalid_grant", 400),
+        ({"code_verifier": "é" * 43}, "invalid_grant", 400),
+        ({"client_id": None}, "invalid_client", 401),
+        ({"client_id": "BAD_CLIENT_ID"}, "invalid_client", 401),
+        ({"client_id": "\0"}, "invalid_client", 401),
+        ({"client_secret": "x"}, "invalid_client", 401),
+        ({"client_assertion": "x"}, "invalid_client", 401),
+    ],
+)
+def test_a_code_is_refused(pat_flow, mercy, changed, error, status):
+    code = pat_flow.code()
+    response = pat_flow.exchange(changed.pop("code", code), **changed)
+    refused(response, error, status)
+    assert "WWW-Authenticate" not in response
+    _, outcome, details = trail(mercy, "token.deny")[-1]
+    assert (outcome, details["rule"]) == ("denied", error)
+    assert pat_flow.exchange(code).status_code == 200, "a failed attempt does not burn the code"
+
+
+@pytest.mark.spec("TOKN-05", "O2")
+def test_the_challenge_is_no_verifier(pat_flow):
+    challenge = pat_flow.parameters()["code_challenge"]
+    refused(pat_flow.exchange(pat_flow.code(), code_verifier=challenge), "invalid_grant")
+
+
+@pytest.mark.spec("AUTZ-16", "O4")
+def test_a_code_expires(pat_flow, mercy):
+    code = pat_flow.code()
+    with tenancy.bind(mercy):
+        row = AuthorizationCode.objects.get()
+        assert timedelta(seconds=30) < row.expires - timezone.now() <= timedelta(seconds=60)
+        AuthorizationCode.objects.update(expires=timezone.now())
+    assert refused(pat_flow.exchange(code), "invalid_grant") == "the code has expired"
+
+
+@pytest.mark.spec("TOKN-08", "O4")
+def test_a_second_use_ends_the_grant(pat_flow, mercy):
+    code = pat_flow.code()
+    raw = pat_flow.exchange(code).json()["access_token"]
+    audience = f"{pat_flow.issuer}/fhir"
+    assert tokens.authenticate(raw, tenant=mercy, audience=audience)
+    refused(pat_flow.exchange(code), "invalid_grant")
+    with pytest.raises(tokens.InvalidTokenError, match="ended"):
+        tokens.authenticate(raw, tenant=mercy, audience=audience)
+    refused(pat_flow.exchange(code), "invalid_grant")
+    [(_, _, ended)] = trail(mercy, "token.revoke")
+    assert ended["reason"] == "code_reused"
+
+
+@pytest.mark.spec("TOKN-09", "AUTZ-17")
+def test_a_code_of_another_app_or_tenant_is_refused(pat_flow, mercy, lakeside):
+    an_app(mercy, "other-app")
+    connect(lakeside)
+    an_app(lakeside)
+    code = pat_flow.code()
+    refused(pat_flow.exchange(code, client_id="other-app"), "invalid_grant")
+    refused(Flow(lakeside, verifier=pat_flow.verifier).exchange(code), "invalid_grant")
+    assert pat_flow.exchange(code).status_code == 200
+
+
+@pytest.mark.spec("TOKN-08", "O4")
+def test_of_fifty_at_once_one_wins(pat_flow, mercy):
+    code = pat_flow.code()
+    form = {
+        "grant_type": "authorization_code",
+        "code": code,
+        "redirect_uri": REDIRECT,
+        "code_verifier": pat_flow.verifier,
+        "client_id": "growth-chart",
+    }
+
+    def exchange(_):
+        try:
+            with tenancy.bind(mercy):
+                return token(OAuthRequest(tenant=mercy, form=form))
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(10) as pool:
+        answers = list(pool.map(exchange, range(50)))
+    assert sorted(answer.status for answer in answers) == [200] + [400] * 49
+    assert {a.body["error"] for a in answers if a.status == 400} == {"invalid_grant"}
+    with tenancy.bind(mercy):
+        assert Grant.objects.get().ended_reason == "code_reused"
+
+
+@pytest.mark.spec("D3", "AUTZ-17")
+def test_a_deactivated_person_gets_no_token(pat_flow, pat, mercy):
+    code = pat_flow.code()
+    with tenancy.bind(mercy):
+        pat.user.is_active = False
+        pat.user.save()
+    refused(pat_flow.exchange(code), "invalid_grant")
+
+
+@pytest.mark.spec("AUTZ-04", "D3")
+def test_a_suspended_app_gets_no_token(pat_flow, mercy):
+    code = pat_flow.code()
+    with tenancy.bind(mercy):
+        Application.objects.update(state=Application.State.SUSPENDED)
+    refused(pat_flow.exchange(code), "invalid_client", 401)
+
+
+@pytest.mark.spec("O21")
+def test_the_code_is_not_in_the_database(pat_flow, mercy):
+    code = pat_flow.code()
+    assert len(code) == 43
+    with tenancy.bind(mercy):
+        assert code not in str(vars(AuthorizationCode.objects.get()))
+
+
+@pytest.mark.spec("TOKN-20", "TOKN-23", "O10")
+def test_an_apps_own_lifetime(pat_flow, mercy):
+    with tenancy.bind(mercy):
+        Application.objects.update(access_token_seconds=3600)
+    body = pat_flow.exchange(pat_flow.code()).json()
+    claims = claims_of(body["access_token"])
+    assert body["expires_in"] == claims["exp"] - claims["iat"] == 3600
+
+
+@pytest.mark.spec("O10", "TOKN-11")
+def test_claims_of_an_access_token(pat_flow, pat):
+    body = pat_flow.exchange(pat_flow.code()).json()
+    header, _, _ = body["access_token"].partition(".")
+    head = json.loads(base64.urlsafe_b64decode(header + "=="))
+    assert (head["typ"], head["alg"], set(head)) == ("at+jwt", "ES256", {"typ", "alg", "kid"})
+    claims = claims_of(body["access_token"])
+    assert claims["iss"] == pat_flow.issuer
+    assert claims["aud"] == f"{pat_flow.issuer}/fhir"
+    assert claims["sub"] == str(pat.user.pk)
+    assert (claims["client_id"], claims["scope"]) == ("growth-chart", body["scope"])
+    assert set(claims) == {
+        *("iss", "sub", "aud", "client_id", "scope", "jti", "iat", "exp", "grant"),
+        *("patient", "fhirUser", "acr", "auth_time"),
+    }
+
+
+def statements(queries):
+    return [query["sql"] for query in queries.captured_queries]
+
+
+@pytest.mark.spec("D15")
+def test_an_exchange_takes_few_statements(pat_flow, mercy):
+    pat_flow.exchange(pat_flow.code())  # keys are in memory now
+    form = {
+        "grant_type": "authorization_code",
+        "code": pat_flow.code(),
+        "redirect_uri": REDIRECT,
+        "code_verifier": pat_flow.verifier,
+        "client_id": "growth-chart",
+    }
+    with tenancy.bind(mercy), CaptureQueriesContext(connection) as queries:
+        assert token(OAuthRequest(tenant=mercy, form=form)).status == 200
+    taken = statements(queries)
+    own = [sql for sql in taken if "audit_" not in sql]
+    # The app, BEGIN, the code with grant and person, its use, COMMIT.
+    assert len(own) == 5, own
+    assert len(taken) <= 8, taken
+
+
+# The request itself
+
+
+@pytest.mark.spec("TOKN-01", "ERRS-03")
+@pytest.mark.parametrize("method", ["get", "put", "delete", "head"])
+def test_only_post(flow, method):
+    response = getattr(flow.client, method)(f"{flow.path}/oauth/token")
+    assert response.status_code == 405
+    assert response["Allow"] == "POST, OPTIONS"
+    assert response["Content-Type"] == "application/json"
+
+
+@pytest.mark.spec("TOKN-01", "O12", "CACH-01")
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        ('{"grant_type": "authorization_code"}', "application/json"),
+        ("grant_type=authorization_code", "text/plain"),
+        ("grant_type=authorization_code", ""),
+        ("grant_type=%ff", "application/x-www-form-urlencoded"),
+        ("grant_type=é", "application/x-www-form-urlencoded"),
+        ("a=1&" * 60, "application/x-www-form-urlencoded"),
+        ("x" * 70_000, "application/x-www-form-urlencoded"),
+        ("", "application/x-www-form-urlencoded"),
+    ],
+)
+def test_only_forms(flow, body, content_type):
+    response = flow.client.post(f"{flow.path}/oauth/token", body, content_type=content_type)
+    refused(response, "invalid_request")
+
+
+@pytest.mark.spec("O12")
+def test_parameters_in_the_query_are_refused(flow):
+    response = flow.client.post(
+        f"{flow.path}/oauth/token?code=x", "", content_type="application/x-www-form-urlencoded"
+    )
+    refused(response, "invalid_request")
+
+
+@pytest.mark.spec("O12", "AUTZ-20")
+def test_a_repeated_parameter_is_refused(pat_flow):
+    form = f"grant_type=authorization_code&code=a&code=b&redirect_uri={REDIRECT}&client_id=x"
+    refused(pat_flow.post(form), "invalid_request")
+
+
+@pytest.mark.spec("O12")
+def test_parameters_of_no_meaning_change_nothing(pat_flow):
+    response = pat_flow.exchange(
+        pat_flow.code(), client="x", user="y", scopes="patient/*.cruds", extra_credentials="z"
+    )
+    assert response.status_code == 200
+    assert "patient/*.cruds" not in response.json()["scope"]
+
+
+# CORS
+
+
+@pytest.mark.spec("CAUT-02", "CORS-02", "CORS-04", "CORS-05", "CORS-06")
+def test_a_registered_origin_reads_answers_good_and_bad(pat_flow):
+    good = pat_flow.exchange(pat_flow.code(), {"Origin": ORIGIN})
+    assert good.status_code == 200
+    bad = pat_flow.exchange("BAD", {"Origin": ORIGIN})
+    unknown = pat_flow.exchange("BAD", {"Origin": ORIGIN}, client_id="nobody")
+    unread = pat_flow.client.post(
+        f"{pat_flow.path}/oauth/token",
+        "{}",
+        content_type="application/json",
+        headers={"Origin": ORIGIN},
+    )
+    for response in (good, bad, unknown, unread):
+        assert response["Access-Control-Allow-Origin"] == ORIGIN
+        assert "Origin" in response["Vary"]
+        assert "WWW-Authenticate" in response["Access-Control-Expose-Headers"]
+        assert "Access-Control-Allow-Credentials" not in response
+
+
+@pytest.mark.spec("CORS-02", "O24")
+def test_an_app_is_read_from_its_own_origins_only(pat_flow, mercy):
+    an_app(mercy, "other-app", allowed_origins=["https://other.example"])
+    for origin in (
+        "https://other.example",
+        "https://evil.example",
+        "null",
+        "https://app.example:1",
+    ):
+        response = pat_flow.exchange(pat_flow.code(), {"Origin": origin})
+        assert "Access-Control-Allow-Origin" not in response
+        assert "Origin" in response["Vary"]
+
+
+@pytest.mark.spec("CORS-03")
+def test_preflight(flow, mercy):
+    an_app(mercy, "other-app", allowed_origins=["https://other.example"])
+    asked = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "accept"}
+    for origin, is_known in ((ORIGIN, True), ("https://other.example", True), ("https://x", False)):
+        response = flow.client.options(
+            f"{flow.path}/oauth/token", headers={"Origin": origin, **asked}
+        )
+        assert response.status_code == 204
+        assert response.get("Access-Control-Allow-Origin") == (origin if is_known else None)
+        assert ("POST" in response.get("Access-Control-Allow-Methods", "")) is is_known
+        assert ("Authorization" in response.get("Access-Control-Allow-Headers", "")) is is_known
+
+
+# An app in its own name
+
+
+@pytest.mark.spec("BKND-01", "BKND-08", "BKND-10", "BKND-11", "BKND-13", "CAUT-04", "O1", "REGI-11")
+def test_a_secret_opens_the_management_api(flow, mercy, admin_api):
+    form = {"grant_type": "client_credentials", "scope": "authfi/users"}
+    response = flow.post(form, basic("admin-api", admin_api))
+    assert response.status_code == 200
+    body = response.json()
+    assert set(body) == {"access_token", "token_type", "expires_in", "scope"}
+    assert (body["scope"], body["expires_in"]) == ("authfi/users", 300)
+    found = tokens.authenticate(
+        body["access_token"], tenant=mercy, audience="http://localhost:8000/api/v1"
+    )
+    assert (found.subject, found.client_id, found.grant_id) == ("admin-api", "admin-api", None)
+    [(_, _, details)] = trail(mercy, "token.issue")
+    assert details["actor"] == {"type": "client", "id": "admin-api", "roles": [], "aal": 0}
+
+
+@pytest.mark.spec("BKND-04", "O10")
+def test_management_tokens_stay_off_the_fhir_base(flow, mercy, admin_api, pat_flow):
+    form = {"grant_type": "client_credentials", "scope": "authfi/users authfi/apps"}
+    body = flow.post(form, basic("admin-api", admin_api)).json()
+    assert body["scope"] == "authfi/users"
+    assert trail(mercy, "scope.reduced")[-1][2]["left_out"] == {"authfi/apps": "not_allowed"}
+    with pytest.raises(tokens.InvalidTokenError, match="another server"):
+        tokens.authenticate(body["access_token"], tenant=mercy, audience=f"{flow.issuer}/fhir")
+    clinical = pat_flow.exchange(pat_flow.code()).json()["access_token"]
+    with pytest.raises(tokens.InvalidTokenError, match="another server"):
+        tokens.authenticate(clinical, tenant=mercy, audience="http://localhost:8000/api/v1")
+
+
+@pytest.mark.spec("BKND-02", "BKND-03", "BKND-05", "BKND-12", "SCOP-11", "O1", "CAUT-08")
+@pytest.mark.parametrize(
+    "scope",
+    [None, "system/*.rs", "patient/Patient.rs", "openid", "authfi/apps", "system/X.dus", " "],
+)
+def test_other_scopes_are_not_for_secrets(flow, admin_api, scope):
+    form = {"grant_type": "client_credentials", **({"scope": scope} if scope else {})}
+    refused(flow.post(form, basic("admin-api", admin_api)), "invalid_scope")
+
+
+@pytest.mark.spec("CAUT-05", "CAUT-09", "ERRS-03", "REGI-12", "O12")
+@pytest.mark.parametrize(
+    ("form", "headers", "error", "status"),
+    [
+        ({}, basic("admin-api", "wrong"), "invalid_client", 401),
+        ({}, basic("nobody", "x"), "invalid_client", 401),
+        ({}, basic("growth-chart", ""), "invalid_client", 401),
+        ({}, basic("admin-api", ""), "invalid_client", 401),
+        ({}, {"Authorization": "Basic ***"}, "invalid_client", 401),
+        ({}, {"Authorization": "Basic"}, "invalid_client", 401),
+        ({}, {"Authorization": "Basic w6nDqQ=="}, "invalid_client", 401),
+        ({}, {"Authorization": "Basic \x80"}, "invalid_client", 401),
+        ({"client_id": "admin-api"}, {}, "invalid_client", 401),
+        ({"client_secret": "x"}, basic("admin-api", "x"), "invalid_request", 400),
+        ({"client_assertion": "x"}, basic("admin-api", "x"), "invalid_request", 400),
+    ],
+)
+def test_client_authentication_fails(flow, admin_api, form, headers, error, status):
+    sent = {"grant_type": "client_credentials", "scope": "authfi/users", **form}
+    response = flow.post(sent, headers)
+    refused(response, error, status)
+    is_basic = "Authorization" in headers and error == "invalid_client"
+    assert response.get("WWW-Authenticate", "").startswith("Basic") is is_basic
+
+
+@pytest.mark.spec("CAUT-04", "TOKN-03")
+def test_bearer_is_no_client_authentication(flow):
+    response = flow.post({"grant_type": "client_credentials"}, {"Authorization": "Bearer x"})
+    refused(response, "invalid_client", 401)
+
+
+@pytest.mark.spec("TOKN-03", "CAUT-06", "CAUT-04")
+def test_a_client_id_beside_basic_must_agree(flow, admin_api):
+    sent = {"grant_type": "client_credentials", "scope": "authfi/users", "client_id": "admin-api"}
+    encoded = admin_api.replace("-", "%2D").replace("_", "%5F")
+    assert flow.post(sent, basic("admin%2Dapi", encoded)).status_code == 200
+    refused(flow.post({**sent, "client_id": "x"}, basic("admin-api", admin_api)), "invalid_request")
+
+
+@pytest.mark.spec("TOKN-24", "REGI-12")
+def test_a_secret_opens_no_code(flow, admin_api):
+    sent = {"grant_type": "authorization_code", "code": "x", "redirect_uri": REDIRECT}
+    refused(flow.post(sent, basic("admin-api", admin_api)), "unauthorized_client")
+
+
+@pytest.mark.spec("CAUT-04", "D2")
+def test_a_secret_is_good_in_its_own_tenant_only(flow, lakeside, admin_api):
+    form = {"grant_type": "client_credentials", "scope": "authfi/users"}
+    refused(Flow(lakeside).post(form, basic("admin-api", admin_api)), "invalid_client", 401)
+
+
+@pytest.fixture(scope="module")
+def hostile():
+    """One tenant and browser for all generated requests."""
+    tenant = fresh_tenant("mercy")
+    connect(tenant)
+    an_app(tenant)
+    return Flow(tenant)
+
+
+FORMS = st.dictionaries(
+    st.sampled_from(
+        ["grant_type", "code", "redirect_uri", "code_verifier", "client_id", "scope", "state"]
+    )
+    | st.text(max_size=10),
+    st.text(max_size=60)
+    | st.sampled_from(["authorization_code", "client_credentials", "growth-chart", REDIRECT, "x"]),
+    max_size=8,
+)
+
+
+@pytest.mark.spec("ERRS-03")
+@settings(max_examples=150, deadline=None)
+@given(form=FORMS, headers=st.none() | st.text(st.characters(max_codepoint=255), max_size=40))
+def test_no_form_makes_a_500(hostile, form, headers):
+    body = urlencode(form, errors="surrogatepass")
+    sent = {"Authorization": f"Basic {headers}"} if headers is not None else {}
+    response = hostile.post(body, sent)
+    assert response.status_code in (400, 401)
+    assert response.json()["error"]
+
+
+@pytest.mark.spec("ERRS-03")
+@settings(max_examples=100, deadline=None)
+@given(body=st.binary(max_size=200))
+def test_no_bytes_make_a_500(hostile, body):
+    response = hostile.client.generic(
+        "POST", f"{hostile.path}/oauth/token", body, "application/x-www-form-urlencoded"
+    )
+    assert response.status_code in (400, 401)
+    assert response.json()["error"]
+
+
+@pytest.mark.spec("V8", "ERRS-06")
+def test_no_trail_no_token(pat_flow, monkeypatch, mercy):
+    def fail(*_):
+        raise AuditUnavailableError("down")
+
+    code = pat_flow.code()
+    with monkeypatch.context() as patched:
+        patched.setattr(validator.record, "record", fail)
+        response = pat_flow.exchange(code)
+    refused(response, "temporarily_unavailable", 503)
+    assert response["Retry-After"]
+    assert pat_flow.exchange(code).status_code == 200
