@@ -79,7 +79,8 @@ def resolve() -> Upstream:
 
 async def aresolve(tenant: TenantRef) -> Upstream:
     """`resolve` for async code: from memory, else with one thread hop. Raises as `resolve`."""
-    return _cached(tenant.id) or await database.run(tenant, resolve)
+    hit = _cached(tenant.id)
+    return hit if hit is not None else await database.run(tenant, resolve)
 
 
 def forget(tenant_id: UUID) -> None:
@@ -181,7 +182,7 @@ def read(resource_type: str, resource_id: str) -> dict[str, Any] | None:
     """A resource of the bound tenant's server, or None. Raises NotActiveError, UpstreamError."""
     if not _FHIR_ID.fullmatch(resource_id):
         return None
-    answer = fetch(f"{resource_type}/{resource_id}")
+    answer = _ask(f"{resource_type}/{resource_id}")
     if answer.status in (404, 410):
         return None
     resource = document(answer)
@@ -192,7 +193,7 @@ def read(resource_type: str, resource_id: str) -> dict[str, Any] | None:
 
 def search(resource_type: str, params: Mapping[str, str]) -> list[dict[str, Any]]:
     """The first page of a search, resources of that type only. Raises as `read`."""
-    bundle = document(fetch(resource_type, urlencode(params)))
+    bundle = document(_ask(resource_type, urlencode(params)))
     entries = bundle.get("entry", [])
     if bundle.get("resourceType") != "Bundle" or not isinstance(entries, list):
         raise UpstreamError(Kind.BAD_ANSWER, "The FHIR server did not answer with a Bundle.")
@@ -233,34 +234,29 @@ def _name_rank(name: Mapping[str, Any]) -> int:
     return _NAME_USES.index(use) if use in _NAME_USES else len(_NAME_USES)
 
 
-def fetch(path: str, query: str = "", *, upstream: Upstream | None = None) -> Response:
-    """GET below the base, of the bound tenant's server or the one given. Raises as `read`."""
-    if upstream is not None:
-        return _fetch(upstream, path, query)
-    found = resolve()
-    try:
-        answer = _fetch(found, path, query)
-    except UpstreamError as error:
-        if error.kind is not Kind.UNREACHABLE or found.renews_for is None:
-            raise
-        return _fetch(_resolved_anew(), path, query)
-    if answer.status == 401 and found.renews_for is not None:
-        return _fetch(_resolved_anew(), path, query)
-    return answer
-
-
-def _resolved_anew() -> Upstream:
-    forget(tenancy.current().id)
-    return resolve()
-
-
-def _fetch(upstream: Upstream, path: str, query: str) -> Response:
+def fetch(upstream: Upstream, path: str, query: str = "", *, limits: Limits = PAGES) -> Response:
+    """GET below the base, for code that is not async. Raises UpstreamError."""
     return outbound.fetch(
         _url(upstream, path, query),
         headers=_headers(upstream, {}),
         rules=upstream.rules,
-        limits=PAGES,
+        limits=limits,
     )
+
+
+def _ask(path: str, query: str = "") -> Response:
+    """GET from the bound tenant's server; from the new one where the sandbox was started anew."""
+    upstream = resolve()
+    try:
+        answer = fetch(upstream, path, query)
+    except UpstreamError as error:
+        if error.kind is not Kind.UNREACHABLE or upstream.renews_for is None:
+            raise
+    else:
+        if answer.status != 401 or upstream.renews_for is None:
+            return answer
+    forget(tenancy.current().id)
+    return fetch(resolve(), path, query)
 
 
 def document(answer: Response) -> dict[str, Any]:
