@@ -12,6 +12,12 @@ from tenants import pages
 
 View = Callable[..., HttpResponseBase]
 
+# Who may open a page that asks for a role; operators exist in the platform's tenant only.
+_MAY_OPEN = {
+    Role.ADMIN: frozenset({Role.ADMIN, Role.OPERATOR}),
+    Role.PRIVACY_OFFICER: frozenset({Role.PRIVACY_OFFICER, Role.ADMIN, Role.OPERATOR}),
+}
+
 
 def signed_in(view: View) -> View:
     """Signed-in people only; others sign in first."""
@@ -26,8 +32,8 @@ def signed_in(view: View) -> View:
 def console_view(
     *, role: str = Role.ADMIN, aal: int = 2, max_age_seconds: int | None = None
 ) -> Callable[[View], View]:
-    """People with that role (or operators, in the platform's own console); 403 for others."""
-    allowed = {Role(role), Role.OPERATOR}
+    """People with that role, or one that stands above it (`admin`, the operators); else 403."""
+    allowed = _MAY_OPEN[Role(role)]
 
     def decorate(view: View) -> View:
         @wraps(view)

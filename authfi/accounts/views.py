@@ -84,9 +84,7 @@ def mfa(request: HttpRequest) -> HttpResponse:
             "code",
             _("This code is wrong or was used before. Wait for the next one and enter that."),
         )
-    # A code is never shown again: it may be used by now.
-    shown = CodeForm() if not form.is_bound else form
-    return render(request, "accounts/mfa.html", {"form": shown, "next": next_url})
+    return render(request, "accounts/mfa.html", {"form": form, "next": next_url})
 
 
 @sign_in_page
