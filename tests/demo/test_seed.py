@@ -1,0 +1,171 @@
+"""The demo's seed: what the contract names is there, once, and its people stay as they are."""
+
+import base64
+import json
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.utils import timezone
+
+from audit.models import AuditEvent
+from authfi.accounts import people
+from authfi.accounts.mfa import totp
+from authfi.accounts.models import Role, User
+from authfi.lib import tenancy
+from smart import upstream
+from smart.demo import cast, seed, summary
+from smart.models import Application, HealthcareModule
+from tenants import directory, policies
+
+pytestmark = pytest.mark.usefixtures("seeded")
+
+
+def bind(slug: str):
+    tenant = directory.find(slug)
+    assert tenant is not None
+    return tenancy.bind(tenant.ref)
+
+
+def person(email: str) -> User:
+    found = people.find_by_email(email)
+    assert found is not None
+    return found
+
+
+def test_the_people_of_the_product_page_are_there():
+    with bind("general-hospital"):
+        doctor = person("dr.smith@hospital.com")
+        patient = person("john.doe@email.com")
+        assert (doctor.fhir_user, doctor.npi) == ("Practitioner/123", "1234567890")
+        assert people.roles_of(doctor) == {Role.DOCTOR}
+        assert (patient.fhir_user, patient.mrn) == ("Patient/789", "12345")
+        assert person("nurse.jones@hospital.com").npi == "0987654321"
+        assert person("jane.doe@email.com").fhir_user == "Patient/790"
+        assert people.roles_of(person("admin@hospital.com")) == {Role.ADMIN}
+    with bind("platform"):
+        assert people.roles_of(person("operator@authfi.example")) == {Role.OPERATOR}
+
+
+@pytest.mark.spec("H7")
+def test_staff_have_a_second_factor_and_patients_need_none():
+    for organization in (*cast.ORGANIZATIONS, cast.PLATFORM):
+        with bind(organization.slug):
+            for one in organization.people:
+                assert totp.is_enrolled(person(one.email)) is (one.roles != ("patient",))
+    with bind("general-hospital"):
+        assert policies.sign_in().patient_mfa is False
+    with bind("acme-wellness"):
+        assert policies.sign_in().patient_mfa is True
+
+
+def test_the_secret_that_demo_info_prints_opens_the_second_step():
+    """An authenticator app takes base32."""
+    [doctor] = [
+        user
+        for user in summary.info()["tenants"][0]["users"]
+        if user["email"] == "dr.smith@hospital.com"
+    ]
+    seed_hex = base64.b32decode(doctor["totp_secret"]).hex()
+    with bind("general-hospital"):
+        code = totp.code_at(seed_hex, timezone.now())
+        assert totp.verify(person("dr.smith@hospital.com"), code)
+
+
+@pytest.mark.spec("D16")
+def test_doctors_open_all_records_and_nurses_those_of_their_care_teams():
+    with bind("general-hospital"):
+        rules = policies.clinician_access()
+    assert rules.by_role.get("doctor", rules.default) == "all"
+    assert rules.by_role.get("nurse", rules.default) == "care-team"
+
+
+def test_healthcare_is_on_where_it_should_be_and_reads_its_own_server():
+    names = {}
+    for slug in ("general-hospital", "lakeside-clinic"):
+        with bind(slug):
+            names[slug] = upstream.patient_name("456")
+    assert names["general-hospital"] == "Margaret Ellis"
+    assert names["lakeside-clinic"] not in (None, "Margaret Ellis")
+    with bind("acme-wellness"):
+        assert not HealthcareModule.objects.exists()
+
+
+def test_a_second_start_changes_nothing():
+    def everything():
+        held = {}
+        for organization in (*cast.ORGANIZATIONS, cast.PLATFORM):
+            with bind(organization.slug):
+                held[organization.slug] = (
+                    User.objects.count(),
+                    Application.objects.count(),
+                    HealthcareModule.objects.count(),
+                    AuditEvent.objects.count(),
+                )
+        return held
+
+    before = everything()
+    seed.ensure()
+    assert everything() == before
+
+
+def test_a_second_start_leaves_a_changed_policy_alone():
+    with bind("lakeside-clinic"):
+        policies.change(kind="sign-in", changes={"patient_mfa": True}, actor=seed.ACTOR)
+    seed.ensure()
+    with bind("lakeside-clinic"):
+        assert policies.sign_in().patient_mfa is True
+
+
+@pytest.mark.spec("EHRL-01")
+def test_on_another_port_the_app_is_launched_there(settings):
+    settings.ORIGIN = "http://localhost:8765"
+    seed.ensure()
+    with bind("general-hospital"):
+        app = Application.objects.get(client_id="lab-results")
+        assert app.launch_uris == "http://localhost:8765/demo/lab-results/launch.html"
+        assert app.redirect_uris == "http://localhost:8765/demo/lab-results/"
+        assert app.allowed_origins == "http://localhost:8765"
+        event = AuditEvent.objects.order_by("-seq").first()
+        assert event is not None
+        assert event.code == "admin.app"
+
+
+def test_demo_info_prints_the_contracts_members(settings, capsys):
+    settings.DEMO = True
+    call_command("demo_info", "--json")
+    info = json.loads(capsys.readouterr().out)
+    assert set(info) == {"base_url", "platform_admin", "tenants"}
+    assert set(info["platform_admin"]) == {"email", "password", "totp_secret"}
+    hospital, lakeside, acme = info["tenants"]
+    assert set(hospital) == {
+        *("slug", "issuer", "fhir_base", "healthcare", "users", "apps", "patients"),
+    }
+    assert hospital["fhir_base"] == f"{info['base_url']}/t/general-hospital/fhir"
+    assert {"456", "789", "790"} < set(hospital["patients"])
+    assert len(hospital["patients"]) >= 23
+    assert lakeside["healthcare"] is True
+    assert (acme["healthcare"], acme["fhir_base"], acme["patients"]) == (False, None, [])
+    apps = {app["client_id"]: app for app in hospital["apps"]}
+    assert apps["lab-results"]["client_secret"] is None
+    assert apps["lab-results"]["launch_uri"].endswith("/demo/lab-results/launch.html")
+    assert len(apps["ehr"]["client_secret"]) == 43
+    assert apps["ehr"]["client_secret"] != lakeside["apps"][1]["client_secret"]
+    assert set(apps["ehr"]) == {
+        *("name", "client_id", "type", "client_secret", "private_jwk"),
+        *("redirect_uris", "launch_uri", "scopes"),
+    }
+
+
+def test_demo_info_in_words_says_where_to_begin(settings, capsys):
+    settings.DEMO = True
+    call_command("demo_info")
+    out = capsys.readouterr().out
+    assert "/t/general-hospital/demo/ehr/" in out
+    assert "dr.smith@hospital.com" in out
+    assert cast.PASSPHRASE in out
+
+
+def test_demo_info_is_refused_outside_the_demo(settings):
+    settings.DEMO = False
+    with pytest.raises(CommandError, match="demo only"):
+        call_command("demo_info", "--json")
