@@ -2,11 +2,13 @@
 
 import json
 from contextlib import contextmanager
+from typing import Any
 from uuid import UUID
 
 import pytest
 from django.db import connection, connections
 
+from audit import chain
 from audit.events import Actor, Code, Event, Outcome
 from audit.models import AuditEvent
 from authfi.lib import tenancy
@@ -16,7 +18,7 @@ DR_ADA = Actor.person(UUID(int=0xADA), roles=("doctor",), aal=2)
 
 def a_read(number=1, **changes):
     """Dr. Ada read an observation of Pat."""
-    told = {
+    told: dict[str, Any] = {
         "code": Code.FHIR_READ_ALLOW,
         "outcome": Outcome.SUCCESS,
         "actor": DR_ADA,
@@ -38,6 +40,13 @@ def objects(tenant):
     """What the tenant's events since its creation are about."""
     with tenancy.bind(tenant):
         return [event.details["object"] for event in AuditEvent.objects.order_by("seq")[1:]]
+
+
+def broken(tenant):
+    """The first break that a verification of the tenant finds."""
+    found = chain.verify(tenant).broken
+    assert found is not None
+    return found
 
 
 def key(value):

@@ -139,9 +139,12 @@ def test_recording_in_a_bare_transaction_is_refused(bound):
 def test_the_events_of_one_call_are_stored_in_one_commit(bound, monkeypatch):
     commits = []
     append = chain.append_and_commit
-    monkeypatch.setattr(
-        chain, "append_and_commit", lambda c, rows: (commits.append(len(rows)), append(c, rows))
-    )
+
+    def counted(connection, rows):
+        commits.append(len(rows))
+        append(connection, rows)
+
+    monkeypatch.setattr(chain, "append_and_commit", counted)
     record.record(*(a_read(n, patient=f"patient-{n}") for n in range(3)))
     assert commits == [3]
     assert len({event.patient_index for event in trail(bound)[1:]}) == 3

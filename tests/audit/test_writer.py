@@ -52,7 +52,7 @@ def gather_behind_the_first(bound, gate, batches, pool):
     first = in_threads(bound, pool, batches[:1])
     assert entered.wait(20)
     others = in_threads(bound, pool, batches[1:])
-    until(lambda: writer._writer._waiting_rows == sum(map(len, batches[1:])))
+    until(lambda: writer._this_process()._waiting_rows == sum(map(len, batches[1:])))
     opened.set()
     return first + others
 
@@ -94,7 +94,7 @@ def test_too_many_waiting_events_are_refused(bound, gate, monkeypatch):
         waiting = in_threads(bound, pool, batches[:1])
         assert entered.wait(20)
         waiting += in_threads(bound, pool, batches[1:3])
-        until(lambda: writer._writer._waiting_rows == 2)
+        until(lambda: writer._this_process()._waiting_rows == 2)
         with pytest.raises(writer.AuditUnavailableError):
             writer.write(batches[3])
         opened.set()
