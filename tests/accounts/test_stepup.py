@@ -172,6 +172,11 @@ def admin_page(request):
     return HttpResponse("console")
 
 
+@console_view(role=Role.PRIVACY_OFFICER)
+def trail_page(request):
+    return HttpResponse("trail")
+
+
 @signed_in
 def any_page(request, number):
     return HttpResponse(f"page {number}")
@@ -186,6 +191,14 @@ def test_the_console_is_for_its_role(client, ask, mercy, roles, status):
     assert admin_page(ask(mercy)).status_code == 302
     sign_in(client, a_person(mercy, *roles))
     assert admin_page(ask(mercy)).status_code == status
+
+
+@pytest.mark.parametrize(
+    ("role", "status"), [("privacy-officer", 200), ("admin", 200), ("nurse", 403)]
+)
+def test_an_admin_stands_above_other_console_roles(client, ask, mercy, role, status):
+    sign_in(client, a_person(mercy, role))
+    assert trail_page(ask(mercy)).status_code == status
 
 
 @pytest.mark.spec("H7")
