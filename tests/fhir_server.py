@@ -107,10 +107,10 @@ def serve(tls: ssl.SSLContext | None = None) -> Iterator[FhirServer]:
             self.end_headers()
             self.wfile.write(raw)
 
-        do_POST = do_PUT = do_GET
-
-        def log_message(self, format: str, *args: object) -> None:
+        def log_message(self, *_: object) -> None:
             """Quiet."""
+
+    Handler.do_POST = Handler.do_PUT = Handler.do_GET  # type: ignore[attr-defined]
 
     class Server(ThreadingHTTPServer):
         daemon_threads = True
