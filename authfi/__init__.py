@@ -1,0 +1,3 @@
+"""AuthFI: healthcare identity."""
+
+__version__ = "0.1.0"

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
 from django.core.asgi import get_asgi_application
@@ -10,13 +10,15 @@ from django.core.asgi import get_asgi_application
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "authfi.settings")
 django_application = get_asgi_application()
 
-from smart.gateway.app import gateway  # noqa: E402 (needs the app registry)
+from authfi.lib import outbound  # noqa: E402 (these need the app registry)
+from smart.gateway.app import gateway  # noqa: E402
 
-Scope = MutableMapping[str, Any]
+Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 
-_FHIR_PATH = re.compile(r"^/t/([a-z0-9-]{1,63})/fhir(?:/|$)")
+# Discovery below the FHIR base is the authorization server's, not the gateway's.
+_FHIR_PATH = re.compile(r"^/t/([a-z0-9-]{1,63})/fhir(?!/\.well-known/)(?:/|$)")
 
 
 async def application(scope: Scope, receive: Receive, send: Send) -> None:
@@ -33,8 +35,6 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
 
 async def _lifespan(receive: Receive, send: Send) -> None:
     """Close what was opened, and say so, when the server stops."""
-    from authfi.lib import outbound
-
     while True:
         message = await receive()
         if message["type"] == "lifespan.shutdown":

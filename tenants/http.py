@@ -23,6 +23,11 @@ def fhir_base(tenant: TenantRef | Tenant) -> str:
     return f"{issuer(tenant)}/fhir"
 
 
+def resource_metadata(tenant: TenantRef | Tenant) -> str:
+    """URL of the FHIR base's protected-resource metadata (RFC 9728 3.1)."""
+    return f"{settings.ORIGIN}/.well-known/oauth-protected-resource/t/{tenant.slug}/fhir"
+
+
 def management_audience() -> str:
     """The audience of management API tokens."""
     return f"{settings.ORIGIN}/api/v1"

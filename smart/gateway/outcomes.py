@@ -120,6 +120,11 @@ def not_found() -> Answer:
     return _refusal(404, "not-found", "There is no such resource.")
 
 
+def no_such_base() -> Answer:
+    """404 for a FHIR base that is not served: no such tenant, or no healthcare module."""
+    return _refusal(404, "not-found", "There is no FHIR server at this address.")
+
+
 def bad_gateway() -> Answer:
     """502 without a word of the upstream's own (G36)."""
     return _refusal(502, "transient", "The FHIR server behind this one did not answer properly.")

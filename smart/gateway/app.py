@@ -1,0 +1,73 @@
+"""The FHIR gateway: an ASGI application of its own in front of Django's (design D6, D15).
+
+One request's way: tenant, token, FHIR request, facts, decision, upstream, response gate, audit,
+answer. Every step that says no says it as an OperationOutcome; no byte of a record leaves before
+its event is stored (V8).
+"""
+
+import logging
+import secrets
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Any
+
+from authfi.lib import database, requestinfo, tenancy
+from smart.gateway import outcomes, service
+from smart.gateway.outcomes import Answer
+from smart.gateway.service import Request
+from tenants import directory
+from tenants.middleware import client_ip
+from tenants.models import Tenant
+
+log = logging.getLogger(__name__)
+
+Scope = dict[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[Mapping[str, Any]], Awaitable[None]]
+
+
+async def gateway(scope: Scope, receive: Receive, send: Send, *, slug: str) -> None:
+    """Answer one request below `/t/{slug}/fhir`."""
+    request = _request(scope, slug)
+    info = requestinfo.RequestInfo(
+        request_id=secrets.token_hex(8),
+        ip=client_ip((scope.get("client") or ("",))[0], request.header(b"x-forwarded-for")),
+        user_agent=request.header(b"user-agent")[:200],
+    )
+    with requestinfo.serving(info):
+        answer = await _answer(request, slug)
+    await _send(send, answer, info.request_id, is_head=request.method == "HEAD")
+
+
+async def _answer(request: Request, slug: str) -> Answer:
+    try:
+        tenant = directory.peek(slug) or await database.run(None, directory.find, slug)
+        if tenant is None or tenant.state != Tenant.State.ACTIVE:
+            return outcomes.no_such_base()
+        with tenancy.bind(tenant.ref):
+            return await service.respond(request, tenant)
+    except Exception:  # the gateway answers whatever happens, and says nothing of what did
+        log.exception("the gateway failed")
+        return outcomes.unavailable(service.RETRY_AFTER_SECONDS)
+
+
+def _request(scope: Scope, slug: str) -> Request:
+    """The path as it came: a decoded one could not be checked for what was encoded (G8)."""
+    raw_path = scope.get("raw_path") or scope["path"].encode()
+    base = f"/t/{slug}/fhir".encode()
+    path = raw_path[len(base) :] if raw_path.startswith(base) else b"/" + raw_path
+    return Request(
+        method=scope["method"],
+        path=path,
+        query=scope.get("query_string", b""),
+        headers=list(scope["headers"]),
+    )
+
+
+async def _send(send: Send, answer: Answer, request_id: str, *, is_head: bool) -> None:
+    headers = [
+        (name.encode(), value.encode("latin-1", "replace")) for name, value in answer.headers
+    ]
+    headers.append((b"x-request-id", request_id.encode()))
+    headers.append((b"content-length", str(len(answer.body)).encode()))
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if is_head else answer.body})

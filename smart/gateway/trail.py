@@ -1,0 +1,130 @@
+"""The events of the gateway: who was let at which record, or was not, by which rule (A1-A3)."""
+
+from typing import Final
+
+from audit.events import Actor, Code, Event, Outcome
+from smart.policy.facts import Deny, Permit
+from smart.policy.request import FhirInteraction, FhirRequest
+from smart.scopes.syntax import format_scopes
+from smart.tokens import AccessToken
+
+_KIND: Final[dict[FhirInteraction, str]] = {
+    FhirInteraction.READ: "READ",
+    FhirInteraction.VREAD: "READ",
+    FhirInteraction.HISTORY_INSTANCE: "READ",
+    FhirInteraction.SEARCH_TYPE: "SEARCH",
+    FhirInteraction.SEARCH_POST: "SEARCH",
+    FhirInteraction.SEARCH_SYSTEM: "SEARCH",
+    FhirInteraction.COMPARTMENT_SEARCH: "SEARCH",
+    FhirInteraction.HISTORY_TYPE: "SEARCH",
+    FhirInteraction.HISTORY_SYSTEM: "SEARCH",
+    FhirInteraction.CREATE: "CREATE",
+    FhirInteraction.UPDATE: "UPDATE",
+    FhirInteraction.CONDITIONAL_UPDATE: "UPDATE",
+    FhirInteraction.PATCH: "UPDATE",
+    FhirInteraction.CONDITIONAL_PATCH: "UPDATE",
+    FhirInteraction.DELETE: "DELETE",
+    FhirInteraction.CONDITIONAL_DELETE: "DELETE",
+}
+
+
+def allowed(request: FhirRequest, token: AccessToken, permit: Permit, *, returned: int) -> Event:
+    """An access that was let through; `returned` counts the resources that leave."""
+    return _event(
+        request,
+        token,
+        Outcome.SUCCESS,
+        rule=permit.rule,
+        reason=permit.reason,
+        details={"returned": returned},
+    )
+
+
+def denied(request: FhirRequest, token: AccessToken, deny: Deny) -> Event:
+    """An access that a rule refused before anything was looked up."""
+    return _event(
+        request,
+        token,
+        Outcome.DENIED,
+        rule=deny.rule,
+        reason=deny.reason,
+        details={"status": deny.status},
+    )
+
+
+def not_found(request: FhirRequest, token: AccessToken) -> Event:
+    """A read that found nothing this token may see."""
+    return _event(
+        request,
+        token,
+        Outcome.DENIED,
+        rule="response.gate",
+        reason="Absent, another patient's, or outside the granted scopes.",
+        details={"status": 404},
+    )
+
+
+def failed(request: FhirRequest, token: AccessToken, reason: str) -> Event:
+    """An access that was allowed, but that the server behind did not answer."""
+    return _event(request, token, Outcome.FAILURE, rule="upstream", reason=reason)
+
+
+def malformed(token: AccessToken, *, reason: str, status: int) -> Event:
+    """A request with a good token that is not FHIR, or not FHIR this server takes."""
+    return Event(
+        code=Code.FHIR_OP_DENY,
+        outcome=Outcome.DENIED,
+        actor=_actor(token),
+        client_id=token.client_id,
+        patient=token.patient or "",
+        reason=reason,
+        rule="request.grammar",
+        details={"jti": token.jti, "status": status},
+    )
+
+
+def bad_token(reason: str) -> Event:
+    """A token that opened nothing; whose it was cannot be known."""
+    return Event(
+        code=Code.TOKEN_DENY,
+        outcome=Outcome.DENIED,
+        actor=Actor.anonymous(),
+        reason=reason,
+        rule="token.valid",
+    )
+
+
+def _event(
+    request: FhirRequest,
+    token: AccessToken,
+    outcome: Outcome,
+    *,
+    rule: str,
+    reason: str,
+    details: dict[str, object] | None = None,
+) -> Event:
+    suffix = "DENY" if outcome is Outcome.DENIED else "ALLOW"
+    query = "&".join(f"{one.key}={one.text}" for one in request.parameters)
+    return Event(
+        code=Code[f"FHIR_{_KIND.get(request.interaction, 'OP')}_{suffix}"],
+        outcome=outcome,
+        actor=_actor(token),
+        client_id=token.client_id,
+        patient=token.patient or "",
+        object="/".join(filter(None, (request.resource_type, request.resource_id))),
+        reason=reason,
+        rule=rule,
+        details={
+            "interaction": str(request.interaction),
+            "scopes": format_scopes(token.scopes),
+            "jti": token.jti,
+            "query": query,
+            **(details or {}),
+        },
+    )
+
+
+def _actor(token: AccessToken) -> Actor:
+    if token.grant_id is None:
+        return Actor.client(token.client_id)
+    return Actor.person(token.subject, aal=2 if token.acr.endswith("2") else 1)
