@@ -12,7 +12,7 @@ from django.conf import settings
 from audit import chain, checkpoints, record, signature
 from audit.models import AuditCheckpoint
 from authfi.lib import tenancy
-from tenants import tasks
+from tenants import directory, tasks
 from tests.audit.conftest import a_read, broken, forging, trail
 from tests.audit.test_merkle import defined
 
@@ -87,7 +87,10 @@ def test_a_broken_chain_is_not_signed(mercy, lakeside):
 
 
 @pytest.mark.spec("A6")
-def test_the_task_seals_every_chain_that_has_grown(mercy, lakeside):
+def test_the_task_seals_every_chain_that_has_grown(mercy, lakeside, monkeypatch):
+    assert {mercy, lakeside} <= set(directory.everyone())
+    # Not those of tests that run at this moment.
+    monkeypatch.setattr(directory, "everyone", lambda: [lakeside, mercy])
     record.record_for(mercy, a_read(2))
     with forging(lakeside) as forger:
         forger.run(
