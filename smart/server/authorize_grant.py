@@ -17,6 +17,7 @@ from authfi.lib.transaction import transaction
 from consent import requests
 from consent.models import Consent, ConsentRequest
 from smart import launch as launches
+from smart import upstream
 from smart.models import AuthorizationRequest, Grant, HealthcareModule
 from smart.scopes.describe import Reader, describe
 from smart.scopes.match import LeftOut
@@ -93,6 +94,7 @@ def offer(asked: Pending, user: User, actor: events.Actor) -> Offer:
 def ask(request: TenantRequest, asked: Pending, offered: Offer, user: User) -> ConsentRequest:
     """Put the question to the person; the answer leads back to the kept request (D17)."""
     kept, context = asked.kept, offered.context
+    patient_name = _patient_name(context, user)  # asks the EHR, so not inside a transaction
     with transaction():
         question = requests.open_request(
             request,
@@ -100,7 +102,7 @@ def ask(request: TenantRequest, asked: Pending, offered: Offer, user: User) -> C
             user=user,
             reader=context.reader,
             patient=context.patient,
-            patient_name=_patient_name(context, user),
+            patient_name=patient_name,
             items=[_item(scope, context.reader) for scope in offered.scopes],
             redirect_origin=redirect_uris.origin_of(asked.redirect_uri),
             return_path=reverse("authorize-continue", kwargs={"request_id": kept.pk}),
@@ -233,4 +235,4 @@ def _patient_name(context: Context, user: User) -> str:
         return ""
     if context.reader is Reader.PATIENT:
         return user.name
-    return f"Patient/{context.patient}"
+    return upstream.patient_name(context.patient) or f"Patient/{context.patient}"

@@ -7,7 +7,7 @@ import pytest
 from django.utils import timezone
 
 from authfi.lib import tenancy
-from smart import launch
+from smart import launch, upstream
 from smart.models import Grant, LaunchContext
 from tests.cast import ADMIN, a_person, sign_in
 from tests.server.conftest import SCOPES, Flow, an_app, answer_of, connect, trail
@@ -71,6 +71,15 @@ def test_no_second_sign_in_and_words_for_a_clinician(ada_flow, dr_ada, app):
     page = ada_flow.client.get(response["Location"])
     assert page.context["facts"]["patient"] == "Patient/456"
     assert "act for you on the record of" in page.context["words"]["heading"]
+
+
+@pytest.mark.spec("D17")
+def test_a_clinician_reads_the_patients_name(ada_flow, dr_ada, app, monkeypatch):
+    monkeypatch.setattr(upstream, "patient_name", {"456": "Jane Example"}.get)
+    handle = ada_flow.launch(dr_ada, app)
+    response = ada_flow.client.get(ada_flow.begin(scope=ASKED, launch=handle))
+    page = ada_flow.client.get(response["Location"])
+    assert page.context["facts"]["patient"] == "Jane Example"
 
 
 @pytest.mark.spec("CTXT-04")

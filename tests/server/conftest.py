@@ -30,7 +30,7 @@ def connect(tenant: TenantRef, scopes: str = "") -> None:
     with tenancy.bind(tenant):
         HealthcareModule(
             preset="custom",
-            connection={},
+            connection={"fhir_base": "http://127.0.0.1:9/fhir", "auth": {"mode": "none"}},
             capabilities={},
             scopes=scopes,
             checked_at=timezone.now(),
