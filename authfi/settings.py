@@ -33,7 +33,7 @@ PRODUCTION = MODE == "production"
 
 HOST = env.str("HOST", default="127.0.0.1")
 PORT = env.int("PORT", default=8000)
-DATA_DIR = Path(env.str("DATA_DIR", default=str(BASE_DIR / ".data"))).resolve()
+DATA_DIR = Path(env.str("DATA_DIR", default="") or BASE_DIR / ".data").resolve()
 ORIGIN = env.str("ORIGIN") if PRODUCTION else env.str("ORIGIN", default=f"http://localhost:{PORT}")
 ORIGIN = ORIGIN.rstrip("/")
 if DEMO and HOST not in ("127.0.0.1", "localhost", "::1"):
@@ -253,7 +253,7 @@ REST_FRAMEWORK: dict[str, Any] = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["authfi.api.authentication.ManagementToken"],
     "DEFAULT_PERMISSION_CLASSES": ["authfi.api.permissions.HasManagementScope"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PARSER_CLASSES": ["authfi.api.parsers.StrictJSON"],
     "EXCEPTION_HANDLER": "authfi.api.problems.handle",
     "UNAUTHENTICATED_USER": None,
 }
