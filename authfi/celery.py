@@ -25,5 +25,6 @@ if settings.CELERY_BROKER_URL.startswith("filesystem:"):
 app.conf.beat_schedule_filename = str(Path(settings.DATA_DIR) / "beat-schedule")
 app.conf.beat_schedule = {
     "seal-checkpoints": {"task": "tenants.tasks.seal_checkpoints", "schedule": 60.0},
+    "make-partitions": {"task": "audit.tasks.make_partitions", "schedule": 86_400.0},
     "sweep-expired": {"task": "tenants.tasks.sweep_expired", "schedule": 600.0},
 }
