@@ -18,7 +18,7 @@ from django.views.decorators.csrf import csrf_exempt
 from audit import events, record
 from audit.record import AuditUnavailableError
 from authfi.accounts import sessions, signin, stepup
-from authfi.accounts.models import User
+from authfi.accounts.models import Session, User
 from consent import requests, services
 from consent.models import Consent
 from smart.models import AuthorizationRequest
@@ -142,10 +142,8 @@ def _refuse_silence(request: TenantRequest, checked: checks.Checked) -> None:
 
 def _keep(request: TenantRequest, checked: checks.Checked) -> AuthorizationRequest:
     """Keep a checked request for the browser session that brought it."""
-    if _session_id(request) is None:
-        sessions.of(request).save()
     kept = AuthorizationRequest(
-        session_id=_session_id(request),
+        session_id=_session_id(request) or _new_session(request),
         application=checked.application,
         launch_context=checked.launch,
         parameters={
@@ -181,6 +179,13 @@ def _session_id(request: TenantRequest) -> UUID | None:
     session = sessions.of(request)
     session.person()  # loads it
     return session.row.pk if session.row else None
+
+
+def _new_session(request: TenantRequest) -> UUID:
+    """A session for a browser that has none yet; its cookie goes out with this answer."""
+    session = sessions.of(request)
+    session.save()
+    return cast("Session", session.row).pk
 
 
 def _actor(request: TenantRequest) -> events.Actor:

@@ -234,5 +234,5 @@ def _patient_name(context: Context, user: User) -> str:
     if context.patient is None:
         return ""
     if context.reader is Reader.PATIENT:
-        return user.name
+        return str(user.name)
     return upstream.patient_name(context.patient) or f"Patient/{context.patient}"

@@ -5,6 +5,7 @@ import hashlib
 import json
 import secrets
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
@@ -53,22 +54,18 @@ def an_app(tenant: TenantRef, client_id: str = "growth-chart", **changed) -> App
         return register_application(**{**facts, **changed})[0]
 
 
-def trail(tenant: TenantRef, prefix: str = "") -> list[tuple[str, str, dict]]:
+def trail(tenant: TenantRef, prefix: str = "") -> list[tuple[str, str, dict[str, Any]]]:
     """Code, outcome and details of the tenant's events, oldest first."""
     with tenancy.bind(tenant):
         rows = AuditEvent.objects.filter(code__startswith=prefix).order_by("seq")
-        return [(row.code, row.outcome, _details(row)) for row in rows]
+        return [(row.code, row.outcome, dict(row.details)) for row in rows]
 
 
-def _details(row: AuditEvent) -> dict:
-    details = row.details
-    return json.loads(details) if isinstance(details, str | bytes) else details
-
-
-def claims_of(token: str) -> dict:
+def claims_of(token: str) -> dict[str, Any]:
     """The claims of a JWT, unverified."""
     payload = token.split(".")[1]
-    return json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    return dict(claims)
 
 
 def answer_of(response) -> dict[str, str]:
@@ -123,7 +120,7 @@ class Flow:
         assert response["Location"].startswith(f"{self.path}/oauth/authorize/"), response[
             "Location"
         ]
-        return response["Location"]
+        return str(response["Location"])
 
     def decide(self, going_on: str, decision: str = "allow"):
         """From the continuation through the consent page to the answer."""
@@ -143,7 +140,7 @@ class Flow:
         assert "code" in answer, answer
         return answer["code"]
 
-    def exchange(self, code: str, headers: dict | None = None, **changed: str | None):
+    def exchange(self, code: str, headers: dict[str, str] | None = None, **changed: str | None):
         form = {
             "grant_type": "authorization_code",
             "code": code,
@@ -154,7 +151,7 @@ class Flow:
         }
         return self.post({n: v for n, v in form.items() if v is not None}, headers)
 
-    def post(self, form: dict[str, str] | str, headers: dict | None = None):
+    def post(self, form: dict[str, str] | str, headers: dict[str, str] | None = None):
         body = form if isinstance(form, str) else urlencode(form)
         return self.client.post(
             f"{self.path}/oauth/token",
@@ -169,6 +166,17 @@ class Flow:
         with tenancy.bind(self.tenant):
             opened = launch.open_launch(application=app, user=person.user, actor=ADMIN, **facts)
         return opened.handle
+
+
+def refused(response, error, status=400):
+    """A JSON refusal as RFC 6749 5.2 has it; its description."""
+    assert response.status_code == status, response.content
+    assert response["Content-Type"] == "application/json"
+    assert (response["Cache-Control"], response["Pragma"]) == ("no-store", "no-cache")
+    body = response.json()
+    assert body["error"] == error
+    assert set(body) <= {"error", "error_description"}
+    return body.get("error_description", "")
 
 
 @pytest.fixture
