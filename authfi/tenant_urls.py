@@ -7,7 +7,7 @@ urlpatterns = [
     path("", include("authfi.accounts.urls")),
     path("", include("consent.urls")),
     path("", include("smart.server.urls")),
-    path("console/", include("authfi.console.urls")),
+    path("", include("authfi.console.urls")),
 ]
 if "smart.demo" in settings.INSTALLED_APPS:
     urlpatterns.append(path("", include("smart.demo.tenant_urls")))

@@ -1,7 +1,8 @@
 """URLs outside any tenant."""
 
 from django.conf import settings
-from django.urls import include, path
+from django.urls import include, path, re_path
+from django.views.generic import RedirectView
 
 from authfi import health
 
@@ -9,6 +10,7 @@ urlpatterns = [
     path("healthz", health.healthz),
     path("readyz", health.readyz),
     path("api/v1/", include("authfi.api.urls")),
+    re_path(r"^console/?$", RedirectView.as_view(url="/t/platform/console")),
     path("", include("smart.server.origin_urls")),
 ]
 if "smart.demo" in settings.INSTALLED_APPS:
