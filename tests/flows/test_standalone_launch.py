@@ -6,7 +6,9 @@ import pytest
 
 from authfi.lib import tenancy
 from smart import tokens
-from smart.models import AuthorizationCode, Grant
+from smart.models import AuthorizationCode, AuthorizationRequest, Grant
+from smart.server import authorize_grant
+from smart.server.errors import InvalidRequest
 from tests.cast import sign_in
 from tests.server.conftest import REDIRECT, answer_of, claims_of, trail
 
@@ -81,6 +83,16 @@ def test_an_answered_request_cannot_be_answered_again(pat_flow, mercy):
     assert b"start again" in again.content
     with tenancy.bind(mercy):
         assert AuthorizationCode.objects.count() == 1
+
+
+@pytest.mark.spec("AUTZ-14", "O4")
+def test_of_two_answers_at_once_one_counts(pat_flow, mercy):
+    pat_flow.begin()
+    with tenancy.bind(mercy):
+        asked = authorize_grant.Pending.of(AuthorizationRequest.objects.get())
+        authorize_grant.deny(asked)
+        with pytest.raises(InvalidRequest, match="answered before"):
+            authorize_grant.deny(asked)
 
 
 @pytest.mark.spec("O7")
