@@ -4,6 +4,7 @@ import re
 from urllib.parse import parse_qs
 
 import pytest
+from django.db import connections
 from playwright.sync_api import Page, Route
 
 from consent.models import Consent
@@ -21,12 +22,17 @@ def opened(page: Page, pat, ask, mercy):
     """The consent page, served to Chromium by Django's own test client."""
 
     def serve(route: Route) -> None:
+        try:
+            fulfil(route)
+        finally:
+            connections.close_all()  # Playwright calls in a context with connections of its own
+
+    def fulfil(route: Route) -> None:
         request = route.request
         path = request.url.removeprefix(ORIGIN)
         if request.method == "POST":
             data = {name: values[0] for name, values in parse_qs(request.post_data or "").items()}
-            response = pat.client.post(path, data)
-            assert response.status_code == 303
+            assert pat.client.post(path, data).status_code == 303
             route.fulfill(body="<title>Answered</title>", content_type="text/html")
             return
         response = pat.client.get(path)
