@@ -120,7 +120,7 @@ class TestRawSQL:
             a_person()
             assert visible_people() == 1
             raw = connection.connection
-            pool = connection.pool
+            pool = connection.pool  # type: ignore[attr-defined]
             connection.close()
             with pool.connection() as fresh:
                 assert fresh.execute("SELECT current_setting('app.tenant', true)").fetchone() in (

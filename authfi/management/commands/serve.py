@@ -120,8 +120,10 @@ def web_command(options: Mapping[str, Any]) -> list[str]:
 def worker_command() -> list[str]:
     """The background worker with its clock."""
     return [
-        *(sys.executable, "-m", "celery", "--app=authfi.celery", "worker", "--beat"),
-        *("--concurrency=1", "--pool=solo", "--loglevel=warning", "--without-gossip"),
+        # The warning is about the account, which is the operator's choice.
+        *(sys.executable, "-W", "ignore:You're running the worker with superuser"),
+        *("-m", "celery", "--quiet", "--app=authfi.celery", "worker", "--beat"),
+        *("--concurrency=1", "--pool=solo", "--loglevel=error", "--without-gossip"),
         *("--without-mingle", "--without-heartbeat"),
     ]
 
