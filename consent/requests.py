@@ -77,20 +77,13 @@ def open_request(
     app asks for no more. Raises ValueError for an unsafe origin or path, when nothing is asked, or
     when `user` is not the one who is signed in.
     """
-    _check(items, redirect_origin, return_path)
     if signin.person(request) != user:
         raise ValueError("a question is put to the person who is signed in")
+    _check(items, redirect_origin, return_path)
     scopes = [item.scope for item in items]
-    lasts = wording.lasting(scopes)
-    if lasts_seconds is None and lasts != "offline":
+    if lasts_seconds is None and wording.lasting(scopes) != "offline":
         lasts_seconds = application.access_token_seconds
-    shape = wording.Shape(
-        kinds=frozenset(wording.Kind(item.kind) for item in items),
-        has_patient=bool(patient_name),
-        is_verified=bool(publisher),
-        lasts=lasts,
-        has_end=lasts_seconds is not None,
-    )
+    shape = _shape(items, patient_name, publisher, has_end=lasts_seconds is not None)
     facts = {
         "app": application.name,
         "publisher": publisher,
@@ -144,6 +137,18 @@ def _check(items: Sequence[Item], redirect_origin: str, return_path: str) -> Non
     is_path = return_path.startswith("/") and "\\" not in return_path
     if not (is_path and url_has_allowed_host_and_scheme(return_path, allowed_hosts=None)):
         raise ValueError("return_path is not a path of ours")
+
+
+def _shape(
+    items: Sequence[Item], patient_name: str, publisher: str, *, has_end: bool
+) -> wording.Shape:
+    return wording.Shape(
+        kinds=frozenset(wording.Kind(item.kind) for item in items),
+        has_patient=bool(patient_name),
+        is_verified=bool(publisher),
+        lasts=wording.lasting(item.scope for item in items),
+        has_end=has_end,
+    )
 
 
 def _host(origin: str) -> str:
