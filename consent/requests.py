@@ -70,15 +70,13 @@ def open_request(
 ) -> ConsentRequest:
     """Store a question to `user`, to be shown in the session of `request`.
 
-    `reader` is one of `wording.Reader`; `patient` the logical id of a Patient. `redirect_origin` is
-    where the answer goes in the end (`https://app.example`, or `com.example.app:`), `return_path`
-    our own path that takes it there. `publisher` is named only if the hospital has verified it.
-    `lasts_seconds` is the longest the access can last, by default an access token's life where the
-    app asks for no more. Raises ValueError for an unsafe origin or path, when nothing is asked, or
-    when `user` is not the one who is signed in.
+    `reader` is one of `wording.Reader`, `patient` the logical id of a Patient. The answer goes by
+    `return_path`, ours, to `redirect_origin` (`https://app.example`, or `com.example.app:`).
+    `publisher` is named only if verified. `lasts_seconds` is the longest the access can last, by
+    default an access token's life if no more is asked. Raises ValueError for an unsafe origin or
+    path, when nothing is asked, or when `user` is not who is signed in.
     """
-    if signin.person(request) != user:
-        raise ValueError("a question is put to the person who is signed in")
+    _check_person(request, user)
     _check(items, redirect_origin, return_path)
     scopes = [item.scope for item in items]
     if lasts_seconds is None and wording.lasting(scopes) != "offline":
@@ -127,6 +125,11 @@ def digest(consent_request: ConsentRequest) -> str:
             "scopes": consent_request.scopes,
         }
     )
+
+
+def _check_person(request: TenantRequest, user: User) -> None:
+    if signin.person(request) != user:
+        raise ValueError("a question is put to the person who is signed in")
 
 
 def _check(items: Sequence[Item], redirect_origin: str, return_path: str) -> None:
