@@ -174,7 +174,10 @@ async def _renewed(upstream: Upstream, method: str) -> Upstream | None:
     if upstream.renews_for is None or method not in ("GET", "HEAD"):
         return None
     forget(upstream.renews_for.id)
-    now = await aresolve(upstream.renews_for)
+    try:
+        now = await aresolve(upstream.renews_for)
+    except (NotActiveError, UpstreamError):
+        return None
     return now if now != upstream else None
 
 

@@ -272,6 +272,14 @@ async def test_a_401_of_an_unchanged_sandbox_stays_one(bound, restartable, fhir)
     await outbound.close()
 
 
+async def test_a_401_stays_one_where_the_sandbox_is_gone(bound, restartable, fhir):
+    await upstream.aresolve(bound)
+    restartable()
+    (Path(settings.DATA_DIR) / f"sandbox-{bound.slug}.json").unlink()
+    assert (await ask(bound))[0] == 401
+    await outbound.close()
+
+
 def test_sync_reads_follow_a_restart_too(bound, restartable):
     upstream.resolve()
     restartable()
