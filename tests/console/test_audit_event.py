@@ -17,7 +17,7 @@ def opened(admin, mercy, tell):
     def opened(event):
         tell(mercy, event)
         with tenancy.bind(mercy):
-            stored = AuditEvent.objects.first()
+            stored = AuditEvent.objects.latest("seq")
         response = admin.get(f"console/audit/{stored.pk}")
         assert response.status_code == 200
         return stored, response.content.decode()

@@ -119,7 +119,9 @@ def test_of_too_many_people_none_is_searched_by_name(admin, monkeypatch):
 
 def test_a_walk_meets_each_event_once_while_new_ones_arrive(admin, mercy, dr_ada, tell):
     tell(mercy, *(read_by(dr_ada, number) for number in range(2 * PAGE_SIZE + 20)))
-    walked, query, sizes = [], {}, []
+    walked: list[str] = []
+    query: dict[str, int] = {}
+    sizes: list[int] = []
     while True:
         response = admin.get("console/audit", group="fhir", **query)
         rows = response.context["rows"]
