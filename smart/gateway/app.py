@@ -68,6 +68,7 @@ async def _send(send: Send, answer: Answer, request_id: str, *, is_head: bool) -
         (name.encode(), value.encode("latin-1", "replace")) for name, value in answer.headers
     ]
     headers.append((b"x-request-id", request_id.encode()))
-    headers.append((b"content-length", str(len(answer.body)).encode()))
+    if answer.status != 204:  # RFC 9110 8.6
+        headers.append((b"content-length", str(len(answer.body)).encode()))
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
     await send({"type": "http.response.body", "body": b"" if is_head else answer.body})

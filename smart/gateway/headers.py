@@ -10,6 +10,10 @@ from smart.gateway.outcomes import BadRequest
 
 Headers = Sequence[tuple[bytes, bytes]]
 
+#: How many headers a request may have, and how long names and values may be together (V3).
+MAX_HEADERS: Final = 100
+MAX_HEADER_BYTES: Final = 16 * 1024
+
 _OVERRIDES: Final = frozenset({b"x-http-method-override", b"x-http-method", b"x-method-override"})
 _ONCE: Final = frozenset({b"content-length", b"content-type", b"transfer-encoding"})
 _JSON_RANGES: Final = frozenset(
@@ -19,7 +23,10 @@ _JSON_FORMATS: Final = frozenset({"json", "application/fhir+json", "application/
 
 
 def check(method: str, headers: Headers) -> None:
-    """Refuse what no request may carry. Raises BadRequest (400)."""
+    """Refuse what no request may carry. Raises BadRequest (400, 431)."""
+    size = sum(len(name) + len(value) for name, value in headers)
+    if len(headers) > MAX_HEADERS or size > MAX_HEADER_BYTES:
+        raise BadRequest(431, "too-long", "The request has too many or too long headers.")
     names = [name.lower() for name, _ in headers]
     if names.count(b"authorization") > 1:
         raise BadRequest(

@@ -21,7 +21,7 @@ PRIVATE_HEADERS: Final = (
 
 
 class BadRequest(Exception):  # noqa: N818 - the name of what it answers
-    """A request refused before any policy: `status` 400 to 414, `issue` a FHIR issue-type code.
+    """A request refused before any policy: `status` 400 to 431, `issue` a FHIR issue-type code.
 
     `allow` lists the methods of a 405. `is_token_misuse` adds RFC 6750's `invalid_request`.
     """
@@ -128,6 +128,20 @@ def no_such_base() -> Answer:
 def bad_gateway() -> Answer:
     """502 without a word of the upstream's own (G36)."""
     return _refusal(502, "transient", "The FHIR server behind this one did not answer properly.")
+
+
+def unsupported_search() -> Answer:
+    """400 for a search that the upstream does not know, in words of our own (EHR-34)."""
+    return _refusal(
+        400, "not-supported", "The FHIR server behind this one does not support this search."
+    )
+
+
+def busy_upstream(status: int, retry_after_seconds: int) -> Answer:
+    """429 or 503, as the upstream said, with the time it asked for (EHR-35)."""
+    issue = "throttled" if status == 429 else "transient"
+    text = "The FHIR server behind this one takes no more requests now."
+    return _retry(status, issue, text, retry_after_seconds)
 
 
 def gateway_timeout() -> Answer:

@@ -101,7 +101,7 @@ def judge(resource: object, access: Access, known: Collection[Key] = _NONE_KNOWN
     if access.only is not None and (resource_type, resource_id) != access.only:
         return False
     if access.is_own_user:
-        return True
+        return contains_nobody_else(resource, access.patient, access.bases)
     scopes = access.scopes.get(resource_type)
     if not scopes or not _belongs(resource, resource_type, access, known):
         return False
@@ -183,7 +183,7 @@ def _resource(entry: _Entry) -> Any:
 def _owned(resources: list[Any], access: Access) -> frozenset[Key]:
     """The patient's resources of a page, where some entry belongs by what it points to."""
     found = [one for one in resources if isinstance(one, dict) and is_id(one.get("id"))]
-    if not any(one.get("resourceType") in BY_TARGETS for one in found):
+    if not any(str(one.get("resourceType")) in BY_TARGETS for one in found):
         return _NONE_KNOWN
     return frozenset(
         (one["resourceType"], one["id"])

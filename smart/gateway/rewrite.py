@@ -61,7 +61,7 @@ class Rewriter:
 
     def url(self, text: str) -> str:
         """One URL or reference. Raises UpstreamFault (502) if it still shows the upstream."""
-        return self._checked(self._replaced(text.encode())).decode()
+        return self._checked(self._replaced(_visible(text))).decode()
 
     def headers(self, headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
         """The upstream's headers worth passing on; all others (Server, Set-Cookie) are dropped."""
@@ -69,7 +69,7 @@ class Rewriter:
         for name, value in headers:
             lower = name.lower()
             if lower in _KEPT:
-                kept.append((lower, self._checked(value.encode()).decode()))
+                kept.append((lower, self._checked(_visible(value)).decode()))
             elif lower in _URLS:
                 kept.append((lower, self.url(value)))
         return kept
@@ -83,6 +83,14 @@ class Rewriter:
         if any(form in lower for form in self.shown) and self.address.search(raw):
             raise UpstreamFault("the answer shows the upstream's address")
         return raw
+
+
+def _visible(text: str) -> bytes:
+    """Header text as bytes: only what RFC 9110 5.5 has new headers hold."""
+    try:
+        return text.encode("ascii")
+    except UnicodeEncodeError:
+        raise UpstreamFault("a header of the answer is not ASCII") from None
 
 
 def _plain_literal(match: re.Match[bytes]) -> bytes:

@@ -1,8 +1,6 @@
 """From a request below a FHIR base to its answer (security-checklist 4, rules a to c)."""
 
-import asyncio
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Final
 
 import orjson
@@ -13,24 +11,22 @@ from authfi import __version__
 from authfi.lib.egress import Kind
 from authfi.lib.tenancy import TenantRef
 from smart import activation, cors, tokens, upstream
-from smart.gateway import capability, fhir_request, outcomes, trail
+from smart.gateway import budget, capability, fetch, fhir_request, outcomes, trail
+from smart.gateway.budget import OverloadedError
+from smart.gateway.fetch import Found
 from smart.gateway.outcomes import Answer, BadRequest, Realm, UpstreamFault
-from smart.gateway.response_gate import Page, gate_read, judge_bundle
-from smart.gateway.rewrite import Rewriter
 from smart.models import HealthcareModule
 from smart.policy.decision import decide
-from smart.policy.facts import Access, Deny, Facts, Permit
+from smart.policy.facts import Deny, Facts, Permit
 from smart.policy.request import FhirInteraction, FhirRequest
 from smart.tokens import AccessToken, InvalidTokenError
 from smart.upstream import NotActiveError, Upstream, UpstreamError
 from tenants.http import fhir_base, resource_metadata
 from tenants.models import Tenant
 
-#: The largest answer taken from an upstream, and how many answers are held at once (V3, D6).
-MAX_BODY_BYTES: Final = 20 * 1024 * 1024
-MAX_BODIES_HELD: Final = 8
 RETRY_AFTER_SECONDS: Final = 5
-_bodies = asyncio.Semaphore(MAX_BODIES_HELD)
+#: The one path open to everyone, on errors too (RSVR-15, CORS-01).
+METADATA: Final = b"/metadata"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +57,8 @@ async def respond(request: Request, tenant: Tenant) -> Answer:
         answer = await _answer(request, tenant)
     except AuditUnavailableError:
         answer = outcomes.unavailable(RETRY_AFTER_SECONDS)
-    is_open = request.path == b"/metadata"
-    return _with(answer, cors.cors_headers(origin, cors.ANY if is_open else allowed))
+    readable: cors.Allowed = cors.ANY if request.path == METADATA else allowed
+    return _with(answer, cors.cors_headers(origin, readable))
 
 
 async def _answer(request: Request, tenant: Tenant) -> Answer:
@@ -72,7 +68,8 @@ async def _answer(request: Request, tenant: Tenant) -> Answer:
     base = fhir_base(tenant)
     realm = Realm(base, resource_metadata(tenant))
     parsed = _parsed(request)
-    if isinstance(parsed, BadRequest) and parsed.is_token_misuse:
+    is_open = request.path == METADATA
+    if isinstance(parsed, BadRequest) and (parsed.is_token_misuse or is_open):
         return outcomes.from_bad_request(parsed, realm)
     if isinstance(parsed, FhirRequest) and parsed.interaction is FhirInteraction.CAPABILITIES:
         return _capabilities(base, tenant.name, module)
@@ -80,7 +77,7 @@ async def _answer(request: Request, tenant: Tenant) -> Answer:
     if isinstance(token, Answer):
         return token
     if isinstance(parsed, BadRequest):
-        await arecord(trail.malformed(token, reason=parsed.diagnostics, status=parsed.status))
+        await arecord(_malformed(request, token, parsed))
         return outcomes.from_bad_request(parsed, realm)
     return await _decided(parsed, token, tenant.ref, realm)
 
@@ -100,8 +97,23 @@ def _capabilities(base: str, name: str, module: HealthcareModule) -> Answer:
         date=module.checked_at.isoformat(timespec="seconds"),
         upstream=module.capabilities,
     )
-    headers = (("content-type", outcomes.CONTENT_TYPE), ("cache-control", "public, max-age=300"))
+    headers = (
+        ("content-type", outcomes.CONTENT_TYPE),
+        ("cache-control", "public, max-age=300"),
+        ("x-content-type-options", "nosniff"),
+    )
     return Answer(200, headers, orjson.dumps(document))
+
+
+def _malformed(request: Request, token: AccessToken, error: BadRequest) -> Event:
+    url = request.path + (b"?" + request.query if request.query else b"")
+    return trail.malformed(
+        token,
+        method=request.method,
+        url=url.decode("latin-1"),
+        reason=error.diagnostics,
+        status=error.status,
+    )
 
 
 async def _authenticated(request: Request, tenant: TenantRef, realm: Realm) -> AccessToken | Answer:
@@ -146,69 +158,29 @@ async def _permitted(
     request: FhirRequest, token: AccessToken, permit: Permit, server: Upstream, base: str
 ) -> Answer:
     """Ask upstream, judge what comes back, store the event, and only then answer (V8)."""
-    try:
-        async with _bodies:
-            found = await _fetched(permit, server, base)
-    except (UpstreamError, UpstreamFault) as error:
-        await arecord(trail.failed(request, token, str(error)))
-        is_slow = isinstance(error, UpstreamError) and error.kind is Kind.TIMEOUT
-        return outcomes.gateway_timeout() if is_slow else outcomes.bad_gateway()
-    await arecord(_event(request, token, permit, found))
-    return found.answer
+    with budget.lease() as lease:
+        try:
+            found = await fetch.fetch(permit, server, base, lease)
+        except (UpstreamError, UpstreamFault, OverloadedError) as error:
+            await arecord(trail.failed(request, token, str(error)))
+            return _failure(error)
+        await arecord(_event(request, token, permit, found))
+        return found.answer
 
 
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """What the upstream had that may leave: the answer and the number of its resources."""
+def _failure(error: Exception) -> Answer:
+    if isinstance(error, OverloadedError):
+        return outcomes.unavailable(RETRY_AFTER_SECONDS)
+    is_slow = isinstance(error, UpstreamError) and error.kind is Kind.TIMEOUT
+    return outcomes.gateway_timeout() if is_slow else outcomes.bad_gateway()
 
-    answer: Answer
-    returned: int
 
-
-def _event(request: FhirRequest, token: AccessToken, permit: Permit, found: _Found) -> Event:
+def _event(request: FhirRequest, token: AccessToken, permit: Permit, found: Found) -> Event:
+    if found.fault:
+        return trail.failed(request, token, found.fault)
     if found.answer.status == 404:
         return trail.not_found(request, token)
     return trail.allowed(request, token, permit, returned=found.returned)
-
-
-async def _fetched(permit: Permit, server: Upstream, base: str) -> _Found:
-    """Raises UpstreamError, UpstreamFault."""
-    path, query = fhir_request.to_upstream(permit.request)
-    async with await upstream.request(server, "GET", path, query) as stream:
-        body = await stream.read(MAX_BODY_BYTES)
-        status, headers = stream.status, list(stream.headers.items())
-    if status in (404, 410):
-        return _Found(outcomes.not_found(), 0)
-    if status != 200:
-        raise UpstreamFault(f"the upstream answered {status}")
-    access = permit.access
-    if access is None:
-        raise UpstreamFault("there is nothing to judge this answer by")
-    rewriter = _rewriter(server.base_url, base)
-    if permit.request.interaction is FhirInteraction.READ:
-        return _read(body, headers, access, rewriter)
-    page = Page(self_url=fhir_request.public_url(base, permit.request))
-    bundle = judge_bundle(body, access, rewriter, page, MAX_BODY_BYTES)
-    return _Found(_ok(bundle.body), len(bundle.kept))
-
-
-def _read(
-    body: bytes, headers: list[tuple[str, str]], access: Access, rewriter: Rewriter
-) -> _Found:
-    gated = gate_read(body, access, rewriter, MAX_BODY_BYTES)
-    if gated is None:
-        return _Found(outcomes.not_found(), 0)
-    return _Found(_ok(gated, *rewriter.headers(headers)), 1)
-
-
-@lru_cache(maxsize=1024)
-def _rewriter(upstream_base: str, base: str) -> Rewriter:
-    return Rewriter.between(upstream_base, base)
-
-
-def _ok(body: bytes, *extra: tuple[str, str]) -> Answer:
-    content_type = ("content-type", outcomes.CONTENT_TYPE)
-    return Answer(200, (content_type, *outcomes.PRIVATE_HEADERS, *extra), body)
 
 
 def _with(answer: Answer, extra: dict[str, str]) -> Answer:

@@ -8,6 +8,7 @@ from smart.policy.request import FhirInteraction, FhirRequest
 from smart.scopes.syntax import format_scopes
 from smart.tokens import AccessToken
 
+_MAX_QUERY: Final = 2000
 _KIND: Final[dict[FhirInteraction, str]] = {
     FhirInteraction.READ: "READ",
     FhirInteraction.VREAD: "READ",
@@ -69,7 +70,7 @@ def failed(request: FhirRequest, token: AccessToken, reason: str) -> Event:
     return _event(request, token, Outcome.FAILURE, rule="upstream", reason=reason)
 
 
-def malformed(token: AccessToken, *, reason: str, status: int) -> Event:
+def malformed(token: AccessToken, *, method: str, url: str, reason: str, status: int) -> Event:
     """A request with a good token that is not FHIR, or not FHIR this server takes."""
     return Event(
         code=Code.FHIR_OP_DENY,
@@ -79,7 +80,12 @@ def malformed(token: AccessToken, *, reason: str, status: int) -> Event:
         patient=token.patient or "",
         reason=reason,
         rule="request.grammar",
-        details={"jti": token.jti, "status": status},
+        details={
+            "scopes": format_scopes(token.scopes),
+            "jti": token.jti,
+            "query": f"{method} {url}"[:_MAX_QUERY],
+            "status": status,
+        },
     )
 
 

@@ -73,6 +73,6 @@ def _permit(facts: Facts) -> Permit:
     if own_user:
         return Permit("user.self", f"{facts.fhir_user} is the user's own.", request, access)
     if request.interaction is FhirInteraction.SEARCH_TYPE:
-        request = bounded_search(facts)
+        request = bounded_search(facts, scopes)
     texts = " ".join(scope.text for scope in scopes)
     return Permit("scope.covers", f"{texts} covers {request.describe()}.", request, access)

@@ -18,6 +18,7 @@ from smart.policy.search_parameters import (
     definitions,
     find,
 )
+from smart.scopes.syntax import ClinicalScope
 
 #: Largest page asked of the upstream server (G52).
 MAX_COUNT: Final = 200
@@ -104,10 +105,11 @@ def search_names_own_patient(facts: Facts) -> Deny | None:
     return None
 
 
-def bounded_search(facts: Facts) -> FhirRequest:
-    """The search that is sent upstream: the patient set (G2), the page clamped (G52).
+def bounded_search(facts: Facts, scopes: tuple[ClinicalScope, ...]) -> FhirRequest:
+    """The search that is sent upstream: patient and scopes set (G2, G42), the page clamped (G52).
 
-    Call only when every rule passed. `_total` is a wish the gateway answers by its own count.
+    Call only when every rule passed, with the scopes that cover the search. `_total` is a wish the
+    gateway answers by its own count.
     """
     request = facts.request
     owners = _owner_names(request)
@@ -116,7 +118,26 @@ def bounded_search(facts: Facts) -> FhirRequest:
         for parameter in request.parameters
         if parameter.name != "_total" and not _is_own(parameter, owners, facts)
     ]
-    return replace(request, parameters=(_injected(owners[0], facts.patient or ""), *kept))
+    set_here = (_injected(owners[0], facts.patient or ""), *granted_filter(request, scopes))
+    return replace(request, parameters=(*set_here, *kept))
+
+
+def granted_filter(
+    request: FhirRequest, scopes: tuple[ClinicalScope, ...]
+) -> tuple[SearchParameter, ...]:
+    """What granular scopes have in common, as a filter (GRAN-02).
+
+    The gate judges every resource all the same. But without the filter a page would be cut short
+    by records that then do not show, and whether it was would tell that they are there (G15).
+    """
+    granted = list(dict.fromkeys(scope.constraints for scope in scopes))
+    if len(granted) == 1:
+        found = [SearchParameter(one.parameter, (one.decoded,)) for one in granted[0]]
+    else:
+        values = [{one.parameter: one.decoded for one in each} for each in granted]
+        shared = [name for name in values[0] if all(name in each for each in values)]
+        found = [SearchParameter(name, tuple(each[name] for each in values)) for name in shared]
+    return tuple(one for one in found if find(request.resource_type or "", one.name))
 
 
 def _searched(facts: Facts) -> tuple[SearchParameter, ...]:
