@@ -179,7 +179,8 @@ RESERVED = frozenset({"actor", "patient", "object", "reason", "rule", "ip", "use
 class Event:
     """One thing that happened. Time, request id, address and user agent are added when recorded.
 
-    `patient` is the logical id of one Patient: an event about three patients is three events (A3).
+    `patient` is the logical id of one Patient, also taken as `Patient/789`: an event about three
+    patients is three events (A3).
     `details` holds the rest of A2 under these names where they apply: on_behalf_of, scopes, jti,
     purpose_of_use, consent, policy_version, before, after (digests), query. It is stored sealed.
     Raises ValueError where `details` holds a reserved name.
@@ -198,3 +199,4 @@ class Event:
     def __post_init__(self) -> None:
         if taken := RESERVED & self.details.keys():
             raise ValueError(f"details may not hold {sorted(taken)}")
+        object.__setattr__(self, "patient", self.patient.removeprefix("Patient/"))

@@ -82,7 +82,7 @@ def open_launch(
                 outcome=events.Outcome.SUCCESS,
                 actor=actor,
                 client_id=application.client_id,
-                patient=f"Patient/{patient}" if patient else "",
+                patient=patient or "",
                 object=f"Encounter/{encounter}" if encounter else "",
                 details={"on_behalf_of": str(user.pk), "launch": str(launch.pk)},
             )
