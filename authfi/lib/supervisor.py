@@ -21,6 +21,7 @@ class Child:
     name: str
     command: Sequence[str]
     env: Mapping[str, str]
+    folder: str
     process: subprocess.Popen[bytes] | None = None
     started_at: float = 0.0
     pause_seconds: float = 0.5
@@ -28,7 +29,9 @@ class Child:
 
     def start(self) -> None:
         """Start the program."""
-        self.process = subprocess.Popen(self.command, env=dict(self.env))  # noqa: S603 (our own)
+        self.process = subprocess.Popen(  # noqa: S603 (our own)
+            self.command, env=dict(self.env), cwd=self.folder
+        )
         self.started_at = time.monotonic()
 
     def has_ended(self) -> bool:
@@ -49,12 +52,14 @@ class Child:
 class Supervisor:
     """Starts children, restarts those that die, and stops all on SIGTERM or Ctrl-C."""
 
+    env: Mapping[str, str]
+    folder: str
     children: list[Child] = field(default_factory=list)
     stopping: bool = False
 
-    def add(self, name: str, command: Sequence[str], env: Mapping[str, str]) -> Child:
-        """Start a child and keep it running from now on."""
-        child = Child(name=name, command=command, env=env)
+    def add(self, name: str, command: Sequence[str]) -> Child:
+        """Start a child in the supervisor's environment and folder, and keep it running."""
+        child = Child(name=name, command=command, env=self.env, folder=self.folder)
         child.start()
         self.children.append(child)
         return child

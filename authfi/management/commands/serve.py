@@ -34,13 +34,15 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Start everything, say where it is, keep it running."""
         self._refuse_bad_options(options)
-        supervisor = Supervisor()
+        # Children may stand in another folder than the caller, whose paths may be relative.
+        env = os.environ | {"DATA_DIR": str(settings.DATA_DIR)}
+        supervisor = Supervisor(env=env, folder=str(settings.BASE_DIR))
         supervisor.catch_signals()
         try:
             if options["demo"]:
                 self._prepare_demo(supervisor)
-            web = supervisor.add("web", web_command(options), os.environ)
-            supervisor.add("worker", worker_command(), os.environ)
+            web = supervisor.add("web", web_command(options))
+            supervisor.add("worker", worker_command())
             self._wait_for_web(supervisor, web, tls=bool(options["certificate"]))
             if options["demo"]:
                 self._print_demo()
@@ -67,7 +69,7 @@ class Command(BaseCommand):
 
         call_command("migrate", verbosity=0)
         for slug in sandboxes.SLUGS:
-            supervisor.add(f"sandbox {slug}", sandboxes.command(slug), os.environ)
+            supervisor.add(f"sandbox {slug}", sandboxes.command(slug))
         for slug in sandboxes.SLUGS:
             sandboxes.wait_until_ready(slug, START_SECONDS)
         seed.ensure()
