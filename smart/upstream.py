@@ -52,13 +52,20 @@ class NotActiveError(LookupError):
 class Upstream:
     """Where the FHIR server is (base URL without a trailing slash) and what opens it.
 
-    `renews_for` is set where address and bearer change whenever the server starts (the sandbox).
+    `source` is the file it was read from, where a server writes one at every start (the sandbox),
+    and `stamp` tells whether that file is still the same.
     """
 
     base_url: str
     headers: Mapping[str, str] = field(repr=False)
     rules: Rules
-    renews_for: TenantRef | None = None
+    source: Path | None = None
+    stamp: tuple[int, int] | None = None
+
+    @property
+    def is_current(self) -> bool:
+        """False once the sandbox was started anew."""
+        return self.source is None or _stamp(self.source) == self.stamp
 
 
 _cache: dict[UUID, tuple[float, Upstream]] = {}
@@ -104,8 +111,10 @@ def connect(tenant: TenantRef, preset: str, connection: Mapping[str, Any]) -> Up
 
 def _sandbox(tenant: TenantRef) -> Upstream:
     """Port and bearer are those of the process that runs now (D6)."""
+    source = Path(settings.DATA_DIR) / f"sandbox-{tenant.slug}.json"
+    stamp = _stamp(source)
     try:
-        said = json.loads((Path(settings.DATA_DIR) / f"sandbox-{tenant.slug}.json").read_bytes())
+        said = json.loads(source.read_bytes())
         port, bearer = int(said["port"]), str(said["bearer"])
     except (OSError, ValueError, KeyError, TypeError):
         raise UpstreamError(Kind.UNREACHABLE, "The sandbox FHIR server is not running.") from None
@@ -113,8 +122,18 @@ def _sandbox(tenant: TenantRef) -> Upstream:
         base_url=f"http://127.0.0.1:{port}/fhir",
         headers=_credential({"mode": "static_bearer", "token": bearer}),
         rules=Rules(any_port=True, loopback=True),
-        renews_for=tenant,
+        source=source,
+        stamp=stamp,
     )
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    """Tells one writing of a file from the next; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_ino
 
 
 def _credential(auth: Mapping[str, str]) -> dict[str, str]:
@@ -128,7 +147,9 @@ def _credential(auth: Mapping[str, str]) -> dict[str, str]:
 
 def _cached(tenant_id: UUID) -> Upstream | None:
     hit = _cache.get(tenant_id)
-    return hit[1] if hit and time.monotonic() - hit[0] < CACHE_SECONDS else None
+    if hit is None or time.monotonic() - hit[0] >= CACHE_SECONDS:
+        return None
+    return hit[1] if hit[1].is_current else None
 
 
 async def request(
@@ -143,49 +164,24 @@ async def request(
 ) -> Stream:
     """Ask the FHIR server for `path` below its base; close what is returned.
 
-    `path` and `query` are sent as they are. Of `headers` only those in PASSED_ON are sent. Where
-    the sandbox was started anew since, a GET is asked again of the new one. Raises UpstreamError.
+    `path` and `query` are sent as they are, of `headers` only those in PASSED_ON. Raises
+    UpstreamError.
     """
-
-    async def send(to: Upstream) -> Stream:
-        return await outbound.send(
-            method,
-            _url(to, path, query),
-            headers=_headers(to, headers or {}),
-            body=body,
-            rules=to.rules,
-            limits=limits,
-        )
-
-    try:
-        stream = await send(upstream)
-    except UpstreamError as error:
-        if error.kind is not Kind.UNREACHABLE or not (renewed := await _renewed(upstream, method)):
-            raise
-    else:
-        if stream.status != 401 or not (renewed := await _renewed(upstream, method)):
-            return stream
-        stream.close()
-    return await send(renewed)
-
-
-async def _renewed(upstream: Upstream, method: str) -> Upstream | None:
-    """The upstream as it is now, if it is a sandbox that was started anew meanwhile."""
-    if upstream.renews_for is None or method not in ("GET", "HEAD"):
-        return None
-    forget(upstream.renews_for.id)
-    try:
-        now = await aresolve(upstream.renews_for)
-    except (NotActiveError, UpstreamError):
-        return None
-    return now if now != upstream else None
+    return await outbound.send(
+        method,
+        _url(upstream, path, query),
+        headers=_headers(upstream, headers or {}),
+        body=body,
+        rules=upstream.rules,
+        limits=limits,
+    )
 
 
 def read(resource_type: str, resource_id: str) -> dict[str, Any] | None:
     """A resource of the bound tenant's server, or None. Raises NotActiveError, UpstreamError."""
     if not _FHIR_ID.fullmatch(resource_id):
         return None
-    answer = _ask(f"{resource_type}/{resource_id}")
+    answer = fetch(resolve(), f"{resource_type}/{resource_id}")
     if answer.status in (404, 410):
         return None
     resource = document(answer)
@@ -196,7 +192,7 @@ def read(resource_type: str, resource_id: str) -> dict[str, Any] | None:
 
 def search(resource_type: str, params: Mapping[str, str]) -> list[dict[str, Any]]:
     """The first page of a search, resources of that type only. Raises as `read`."""
-    bundle = document(_ask(resource_type, urlencode(params)))
+    bundle = document(fetch(resolve(), resource_type, urlencode(params)))
     entries = bundle.get("entry", [])
     if bundle.get("resourceType") != "Bundle" or not isinstance(entries, list):
         raise UpstreamError(Kind.BAD_ANSWER, "The FHIR server did not answer with a Bundle.")
@@ -245,21 +241,6 @@ def fetch(upstream: Upstream, path: str, query: str = "", *, limits: Limits = PA
         rules=upstream.rules,
         limits=limits,
     )
-
-
-def _ask(path: str, query: str = "") -> Response:
-    """GET from the bound tenant's server; from the new one where the sandbox was started anew."""
-    upstream = resolve()
-    try:
-        answer = fetch(upstream, path, query)
-    except UpstreamError as error:
-        if error.kind is not Kind.UNREACHABLE or upstream.renews_for is None:
-            raise
-    else:
-        if answer.status != 401 or upstream.renews_for is None:
-            return answer
-    forget(tenancy.current().id)
-    return fetch(resolve(), path, query)
 
 
 def document(answer: Response) -> dict[str, Any]:
