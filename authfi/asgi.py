@@ -2,12 +2,15 @@
 
 import os
 import re
+import warnings
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
 from django.core.asgi import get_asgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "authfi.settings")
+# Static files are small and come from memory's page cache: reading one whole is no harm.
+warnings.filterwarnings("ignore", message="StreamingHttpResponse must consume synchronous")
 django_application = get_asgi_application()
 
 from authfi.lib import outbound  # noqa: E402 (these need the app registry)
