@@ -86,7 +86,7 @@ def result_lines(observations: Iterable[Resource]) -> list[ResultLine]:
     for observation in observations:
         if _numbers(observation):
             tests.setdefault(_text(observation.get("code")), []).append(observation)
-    return [_result_line(name, tests[name]) for name in sorted(tests)]
+    return [_result_line(name, tests[name]) for name in sorted(tests, key=str.casefold)]
 
 
 def _result_line(name: str, observations: list[Resource]) -> ResultLine:

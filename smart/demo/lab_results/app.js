@@ -3,7 +3,7 @@
 import { ATTEMPTS } from "./attempts.js";
 import { formatDate, formatRange, formatValue, judge, load } from "./observations.js";
 import { plot, trend } from "./plot.js";
-import { authorize, connect, explain, forget, hasSession, isRefusal } from "./session.js";
+import { authorize, connect, explain, hasSession, isRefusal, startAgain } from "./session.js";
 
 const CATEGORIES = [
   ["laboratory", "Laboratory results"],
@@ -42,11 +42,6 @@ async function signIn() {
   } catch (error) {
     showProblem(error);
   }
-}
-
-function startAgain() {
-  forget();
-  show("start");
 }
 
 function show(part) {

@@ -7,7 +7,9 @@ const RECORDS = "openid fhirUser patient/Patient.rs patient/Observation.rs patie
 
 /** The FHIR server: of this launch, of an earlier one in this tab, or the one of the page. */
 export function fhirServer() {
-  const asked = new URL(location.href).searchParams.get("iss");
+  const parameters = new URL(location.href).searchParams;
+  // Beside `state` it names the authorization server that answers (RFC 9207).
+  const asked = parameters.has("state") ? null : parameters.get("iss");
   if (asked) {
     sessionStorage.setItem(SERVER_KEY, asked);
   }
@@ -34,17 +36,19 @@ export function hasSession() {
   return parameters.has("code") || parameters.has("error") || storedToken() !== undefined;
 }
 
-/** The library's client; rejects with what went wrong. */
-export function connect() {
-  return FHIR.oauth2.ready();
+/** The library's client, the answer taken out of the address; rejects with what went wrong. */
+export async function connect() {
+  const client = await FHIR.oauth2.ready();
+  history.replaceState({}, "", `./${location.hash}`);
+  return client;
 }
 
-/** Forget the token and the answer in the address. */
-export function forget() {
+/** Forget the token and the answer in the address; the library remembers it until a reload. */
+export function startAgain() {
   const server = fhirServer();
   sessionStorage.clear();
   sessionStorage.setItem(SERVER_KEY, server);
-  history.replaceState({}, "", "./");
+  location.replace("./");
 }
 
 /** Did the person, or a policy, say no? */
