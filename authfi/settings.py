@@ -165,6 +165,8 @@ MIGRATION_DATABASE = "owner" if "owner" in DATABASES else "default"
 # Every model of the toolkit is swapped, so it has no table of its own to migrate.
 MIGRATION_MODULES: dict[str, str | None] = {"oauth2_provider": None}
 
+DATABASE_THREADS = env.int("DATABASE_THREADS", default=4)
+UPSTREAM_CONNECTIONS = env.int("UPSTREAM_CONNECTIONS", default=100)
 REDIS_URL = env.str("REDIS_URL", default="")
 CACHES: dict[str, dict[str, Any]] = {
     "default": (

@@ -2,11 +2,11 @@
 
 import asyncio
 import contextvars
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
+from django.conf import settings
 from django.db import connections
 
 from authfi.lib import tenancy
@@ -14,9 +14,7 @@ from authfi.lib import tenancy
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_executor = ThreadPoolExecutor(
-    max_workers=int(os.environ.get("AUTHFI_DB_THREADS", "4")), thread_name_prefix="database"
-)
+_executor = ThreadPoolExecutor(max_workers=settings.DATABASE_THREADS, thread_name_prefix="database")
 
 
 async def run(

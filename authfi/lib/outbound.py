@@ -21,6 +21,7 @@ from weakref import WeakKeyDictionary
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
+from django.conf import settings
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from authfi.lib import egress
@@ -29,7 +30,6 @@ from authfi.lib.egress import Kind, OutboundError, Rules
 T = TypeVar("T")
 
 USER_AGENT = "AuthFI"
-POOL_CONNECTIONS = int(os.environ.get("AUTHFI_UPSTREAM_CONNECTIONS", "100"))
 KEEP_ALIVE_SECONDS = 30.0
 # The AEAD suites of TLS 1.2 with forward secrecy; those of TLS 1.3 all are.
 _TLS12_CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
@@ -159,7 +159,7 @@ def _session() -> aiohttp.ClientSession:
     session = _sessions.get(loop)
     if session is None or session.closed:
         connector = aiohttp.TCPConnector(
-            limit=POOL_CONNECTIONS,
+            limit=settings.UPSTREAM_CONNECTIONS,
             resolver=_Resolver(),
             use_dns_cache=False,
             ssl=tls_context(),
