@@ -31,9 +31,11 @@ if MODE not in ("demo", "test", "production"):
 DEMO = MODE == "demo"
 PRODUCTION = MODE == "production"
 
-HOST = env.str("HOST", default="127.0.0.1")
-PORT = env.int("PORT", default=8000)
 DATA_DIR = Path(env.str("DATA_DIR", default="") or BASE_DIR / ".data").resolve()
+# `serve` notes its port there, so that a command beside a running demo names the same URLs.
+PORT_FILE = DATA_DIR / "port"
+HOST = env.str("HOST", default="127.0.0.1")
+PORT = env.int("PORT", default=int(PORT_FILE.read_text()) if DEMO and PORT_FILE.exists() else 8000)
 ORIGIN = env.str("ORIGIN") if PRODUCTION else env.str("ORIGIN", default=f"http://localhost:{PORT}")
 ORIGIN = ORIGIN.rstrip("/")
 if DEMO and HOST not in ("127.0.0.1", "localhost", "::1"):

@@ -68,6 +68,7 @@ class Command(BaseCommand):
         from smart.demo import sandboxes, seed
 
         call_command("migrate", verbosity=0)
+        settings.PORT_FILE.write_text(str(settings.PORT))
         for slug in sandboxes.SLUGS:
             supervisor.add(f"sandbox {slug}", sandboxes.command(slug))
         for slug in sandboxes.SLUGS:
