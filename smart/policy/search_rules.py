@@ -119,7 +119,9 @@ def bounded_search(facts: Facts, scopes: tuple[ClinicalScope, ...]) -> FhirReque
         if parameter.name != "_total" and not _is_own(parameter, owners, facts)
     ]
     set_here = (_injected(owners[0], facts.patient or ""), *granted_filter(request, scopes))
-    return replace(request, parameters=(*set_here, *kept))
+    # Without a wish the page is the largest: servers' own defaults are as small as ten.
+    size = () if request.named("_count") else (SearchParameter("_count", (str(MAX_COUNT),)),)
+    return replace(request, parameters=(*set_here, *kept, *size))
 
 
 def granted_filter(

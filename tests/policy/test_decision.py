@@ -126,12 +126,44 @@ def test_another_patient_is_refused(url):
     ],
 )
 def test_what_is_sent_upstream_names_the_patient(url, upstream):
-    assert sent(url) == upstream
+    is_unsized_search = "?" in upstream and "_count" not in upstream
+    assert sent(url) == upstream + ("&_count=200" if is_unsized_search else "")
 
 
 def test_self_link_shows_the_search_that_ran():
     request = permitted("Observation?code=x").request
-    assert public_url(BASE, request) == f"{BASE}/Observation?patient=A&code=x"
+    assert public_url(BASE, request) == f"{BASE}/Observation?patient=A&code=x&_count=200"
+
+
+@pytest.mark.spec("GRAN-02", "G15", "G42")
+@pytest.mark.parametrize(
+    ("scopes", "filters"),
+    [
+        ("patient/Observation.rs", ""),
+        ("patient/Observation.rs?category=lab", "&category=lab"),
+        (
+            "patient/Observation.rs?category=http://x|lab,http://x|sdoh",
+            "&category=http://x%7Clab,http://x%7Csdoh",
+        ),
+        ("patient/Observation.rs?category=lab&code=1", "&category=lab&code=1"),
+        (
+            "patient/Observation.s?category=lab patient/Observation.s?category=sdoh",
+            "&category=lab,sdoh",
+        ),
+        (
+            "patient/Observation.s?category=lab&code=1 patient/Observation.s?category=sdoh",
+            "&category=lab,sdoh",
+        ),
+        ("patient/Observation.s?category=lab patient/Observation.s?code=1", ""),
+        ("patient/Observation.s?category=lab patient/*.s", ""),
+        ("patient/Observation.s?category=lab patient/Observation.r", "&category=lab"),
+        ("patient/Observation.s?category=lab user/Observation.s", "&category=lab"),
+    ],
+)
+def test_what_granular_scopes_have_in_common_is_sent_upstream(scopes, filters):
+    assert sent("Observation?date=gt2020&_count=9", scopes) == (
+        f"Observation?patient=A{filters}&date=gt2020&_count=9"
+    )
 
 
 @pytest.mark.spec("G3", "G47")
