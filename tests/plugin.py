@@ -6,7 +6,9 @@ import shutil
 import tempfile
 
 os.environ.setdefault("AUTHFI_MODE", "test")
-if "DATA_DIR" not in os.environ or "PYTEST_XDIST_WORKER" in os.environ:
+# Workers that share a database share the keys that its rows are sealed under.
+own_database = "PYTEST_XDIST_WORKER" in os.environ and "DATABASE_URL" not in os.environ
+if "DATA_DIR" not in os.environ or own_database:
     folder = tempfile.mkdtemp(prefix="authfi-test-")
     os.environ["DATA_DIR"] = folder
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
