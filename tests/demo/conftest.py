@@ -28,5 +28,5 @@ def sandbox_servers() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def seeded(database: None, sandbox_servers: None) -> None:
-    """Everything the demo holds."""
+    """Everything the demo holds. Its slugs are fixed, so only one test file may ask for it."""
     seed.ensure()

@@ -128,6 +128,8 @@ def test_on_another_port_the_app_is_launched_there(settings):
         event = AuditEvent.objects.order_by("-seq").first()
         assert event is not None
         assert event.code == "admin.app"
+    settings.ORIGIN = "http://localhost:8000"
+    seed.ensure()
 
 
 def test_demo_info_prints_the_contracts_members(settings, capsys):

@@ -55,7 +55,7 @@ function showProblem(error) {
   byId("problem-title").textContent = refused ? "Access was refused" : "Something went wrong";
   byId("problem-alert").className = refused ? "alert warning" : "alert danger";
   byId("problem-text").textContent = refused
-    ? `This app was not allowed to see the record, and has seen nothing of it. ${explain(error)}`
+    ? `The app has seen nothing. The hospital's answer: “${explain(error)}”`
     : explain(error);
   show("problem");
 }

@@ -4,6 +4,7 @@ import { formatDate, formatValue, judge } from "./observations.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 const FRAME = { height: 260, left: 44, right: 10, top: 16, bottom: 34 };
+const LABEL_WIDTH = 125;
 
 /** A plot of all values of a test, `width` pixels wide, named by its title and description. */
 export function plot(test, width) {
@@ -126,14 +127,29 @@ function valueAxis(scale) {
   ]);
 }
 
+/** The first and the last date, and one between where there is room. */
 function timeAxis(test, scale) {
-  const { height, bottom } = scale.box;
   const dates = test.values.map((value) => value.at);
-  const shown = dates.length > 2 ? [dates[0], dates[Math.floor(dates.length / 2)], dates.at(-1)] : dates;
-  return shown.map((at, index) => {
-    const anchor = shown.length === 1 ? "middle" : index === 0 ? "start" : index === shown.length - 1 ? "end" : "middle";
-    return element("text", { class: "tick", x: scale.x(at), y: height - bottom + 22, "text-anchor": anchor }, formatDate(at));
-  });
+  const [first, last] = [dates[0], dates.at(-1)];
+  if (first.getTime() === last.getTime()) {
+    return [dateLabel(first, "middle", scale)];
+  }
+  const [start, end] = [scale.x(first), scale.x(last)];
+  const centre = (start + end) / 2;
+  const between = dates
+    .filter((at) => scale.x(at) - start > LABEL_WIDTH && end - scale.x(at) > LABEL_WIDTH)
+    .sort((a, b) => Math.abs(scale.x(a) - centre) - Math.abs(scale.x(b) - centre))
+    .slice(0, 1);
+  return [
+    dateLabel(first, "start", scale),
+    ...between.map((at) => dateLabel(at, "middle", scale)),
+    dateLabel(last, "end", scale),
+  ];
+}
+
+function dateLabel(at, anchor, scale) {
+  const y = scale.box.height - scale.box.bottom + 22;
+  return element("text", { class: "tick", x: scale.x(at), y, "text-anchor": anchor }, formatDate(at));
 }
 
 function place(point, scale) {
