@@ -34,6 +34,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Start everything, say where it is, keep it running."""
         self._refuse_bad_options(options)
+        os.umask(0o077)  # what it writes is for this account alone
         # Children may stand in another folder than the caller, whose paths may be relative.
         env = os.environ | {"DATA_DIR": str(settings.DATA_DIR)}
         supervisor = Supervisor(env=env, folder=str(settings.BASE_DIR))
