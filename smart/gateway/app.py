@@ -8,6 +8,7 @@ its event is stored (V8).
 import logging
 import secrets
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from contextlib import suppress
 from typing import Any
 
 from authfi.lib import database, requestinfo, tenancy
@@ -70,5 +71,6 @@ async def _send(send: Send, answer: Answer, request_id: str, *, is_head: bool) -
     headers.append((b"x-request-id", request_id.encode()))
     if answer.status != 204:  # RFC 9110 8.6
         headers.append((b"content-length", str(len(answer.body)).encode()))
-    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-    await send({"type": "http.response.body", "body": b"" if is_head else answer.body})
+    with suppress(OSError):  # the client has gone; what it was answered is in the trail
+        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        await send({"type": "http.response.body", "body": b"" if is_head else answer.body})

@@ -1,5 +1,6 @@
 """A client of the whole ASGI application, for requests that no proper client would send."""
 
+import asyncio
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -58,17 +59,9 @@ class Reply:
         ]
 
 
-async def call(
-    method: str,
-    raw_path: bytes,
-    query: bytes = b"",
-    headers: Headers = (),
-    body: bytes = b"",
-    *,
-    is_gone: bool = False,
-) -> Reply:
-    """One request; `is_gone` is a client that hangs up before it is answered."""
-    scope = {
+def scope_of(method: str, raw_path: bytes, query: bytes, headers: Headers) -> dict[str, Any]:
+    """What the server tells the application of a request."""
+    return {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.3"},
         "http_version": "1.1",
@@ -82,15 +75,26 @@ async def call(
         "client": ("192.0.2.7", 50000),
         "server": ("localhost", 8000),
     }
+
+
+async def call(
+    method: str,
+    raw_path: bytes,
+    query: bytes = b"",
+    headers: Headers = (),
+    body: bytes = b"",
+) -> Reply:
+    """One request, and what was answered."""
+    scope = scope_of(method, raw_path, query, headers)
     waiting = [{"type": "http.request", "body": body, "more_body": False}]
     sent: list[dict[str, Any]] = []
 
     async def receive() -> dict[str, Any]:
-        return waiting.pop(0) if waiting and not is_gone else {"type": "http.disconnect"}
+        if not waiting:
+            await asyncio.Event().wait()  # the client waits for its answer
+        return waiting.pop()
 
     async def send(message: Any) -> None:
-        if is_gone:
-            raise OSError("the client is gone")
         sent.append(dict(message))
 
     await application(scope, receive, send)

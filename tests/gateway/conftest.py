@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 from collections.abc import Coroutine, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -58,7 +58,8 @@ class Base:
     app: Application
     user: User
     runner: asyncio.Runner
-    hidden: list[bytes] = field(default_factory=list)
+    address: bytes
+    hidden: list[bytes]
 
     def token(
         self, scope: str = ALL, *, patient: str | None = "789", seconds: int = 900, **changed: Any
@@ -177,9 +178,8 @@ def a_base(tenant: TenantRef, runner: asyncio.Runner, upstream: str, bearer: str
             roles=["patient"],
             fhir_user="Patient/789",
         )
-    address = upstream.partition("//")[2]
-    hidden = [address.encode(), address.partition("/")[0].encode(), bearer.encode()]
-    return Base(tenant, app, user, runner, hidden)
+    address = upstream.split("/")[2].encode()
+    return Base(tenant, app, user, runner, address, [address, bearer.encode()])
 
 
 @pytest.fixture
