@@ -38,7 +38,7 @@ def table() -> str:
         f"  AuthFI demo     {settings.ORIGIN}/",
         f"  EHR simulator   {hospital}/demo/ehr/",
         f"  Patient's app   {settings.ORIGIN}{cast.LAB_RESULTS_PATH}",
-        f"  Admin console   {hospital}/console/",
+        f"  Admin console   {hospital}/console",
         "",
         f"  Everyone's password: {cast.PASSPHRASE}",
         "  Staff also need a one-time code: the first page shows the present ones.",

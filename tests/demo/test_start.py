@@ -9,7 +9,11 @@ from smart.demo import cast, start
 
 def test_it_shows_the_three_ways_in(client):
     text = client.get("/").content.decode()
-    for url in ("/t/general-hospital/demo/ehr/", "/demo/lab-results/", "/t/general-hospital/conso"):
+    for url in (
+        "/t/general-hospital/demo/ehr/",
+        "/demo/lab-results/",
+        "/t/general-hospital/console",
+    ):
         assert url in text
     assert cast.PASSPHRASE in text
     assert "relaxes that rule" in text
