@@ -5,6 +5,7 @@ from django.urls import include, path, re_path
 from django.views.generic import RedirectView
 
 from authfi import health
+from tenants import pages
 
 urlpatterns = [
     path("healthz", health.healthz),
@@ -15,6 +16,8 @@ urlpatterns = [
 ]
 if "smart.demo" in settings.INSTALLED_APPS:
     urlpatterns.append(path("", include("smart.demo.urls")))
+else:
+    urlpatterns.append(path("", pages.start))
 
 handler400 = "tenants.pages.bad_request"
 handler403 = "tenants.pages.forbidden"

@@ -23,6 +23,11 @@ def error_page(
     return response
 
 
+def start(request: HttpRequest) -> HttpResponse:
+    """The page at the origin, which belongs to no organization."""
+    return render(request, "start.html")
+
+
 def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
     """404."""
     return error_page(
