@@ -87,10 +87,9 @@ class Rewriter:
 
 def _visible(text: str) -> bytes:
     """Header text as bytes: only what RFC 9110 5.5 has new headers hold."""
-    try:
-        return text.encode("ascii")
-    except UnicodeEncodeError:
-        raise UpstreamFault("a header of the answer is not ASCII") from None
+    if not (text.isascii() and text.isprintable()):
+        raise UpstreamFault("a header of the answer is not plain ASCII")
+    return text.encode()
 
 
 def _plain_literal(match: re.Match[bytes]) -> bytes:

@@ -12,7 +12,7 @@ from authfi.lib.egress import Kind
 from authfi.lib.tenancy import TenantRef
 from smart import activation, cors, tokens, upstream
 from smart.gateway import budget, capability, fetch, fhir_request, outcomes, trail
-from smart.gateway.budget import OverloadedError
+from smart.gateway.budget import Lease, OverloadedError
 from smart.gateway.fetch import Found
 from smart.gateway.outcomes import Answer, BadRequest, Realm, UpstreamFault
 from smart.models import HealthcareModule
@@ -73,13 +73,13 @@ async def _answer(request: Request, tenant: Tenant) -> Answer:
         return outcomes.from_bad_request(parsed, realm)
     if isinstance(parsed, FhirRequest) and parsed.interaction is FhirInteraction.CAPABILITIES:
         return _capabilities(base, tenant.name, module)
-    token = await _authenticated(request, tenant.ref, realm)
-    if isinstance(token, Answer):
-        return token
+    caller = await _authenticated(request, tenant.ref, realm)
+    if isinstance(caller, Answer):
+        return caller
     if isinstance(parsed, BadRequest):
-        await arecord(_malformed(request, token, parsed))
+        await arecord(_malformed(request, caller.token, parsed))
         return outcomes.from_bad_request(parsed, realm)
-    return await _decided(parsed, token, tenant.ref, realm)
+    return await _decided(parsed, caller)
 
 
 def _parsed(request: Request) -> FhirRequest | BadRequest:
@@ -116,25 +116,39 @@ def _malformed(request: Request, token: AccessToken, error: BadRequest) -> Event
     )
 
 
-async def _authenticated(request: Request, tenant: TenantRef, realm: Realm) -> AccessToken | Answer:
-    """The caller's token, or a 401 (RSVR-01, RSVR-02, RSVR-05)."""
+@dataclass(frozen=True, slots=True)
+class _Caller:
+    """Who asks where: the token as it was sent and as it was verified."""
+
+    raw: str
+    token: AccessToken
+    tenant: TenantRef
+    realm: Realm
+
+
+async def _authenticated(request: Request, tenant: TenantRef, realm: Realm) -> _Caller | Answer:
+    """The caller by the token, or a 401 (RSVR-01, RSVR-02, RSVR-05)."""
     scheme, _, raw = request.header(b"authorization").partition(" ")
-    if scheme.lower() != "bearer" or not raw.strip():
+    raw = raw.strip()
+    if scheme.lower() != "bearer" or not raw:
         return outcomes.unauthorized(realm, was_token_sent=bool(scheme))
     try:
-        return await tokens.aauthenticate(raw.strip(), tenant=tenant, audience=realm.base)
+        token = await tokens.aauthenticate(raw, tenant=tenant, audience=realm.base)
     except InvalidTokenError as error:
         await arecord(trail.bad_token(error.reason))
-        return outcomes.unauthorized(
-            realm, was_token_sent=True, is_expired="expired" in error.reason
-        )
+        return _invalid(error, realm)
+    return _Caller(raw, token, tenant, realm)
 
 
-async def _decided(
-    request: FhirRequest, token: AccessToken, tenant: TenantRef, realm: Realm
-) -> Answer:
+def _invalid(error: InvalidTokenError, realm: Realm) -> Answer:
+    is_expired = "expired" in error.reason
+    return outcomes.unauthorized(realm, was_token_sent=True, is_expired=is_expired)
+
+
+async def _decided(request: FhirRequest, caller: _Caller) -> Answer:
+    token = caller.token
     try:
-        server = await upstream.aresolve(tenant)
+        server = await upstream.aresolve(caller.tenant)
     except (NotActiveError, UpstreamError) as error:
         await arecord(trail.failed(request, token, str(error)))
         return outcomes.bad_gateway()
@@ -144,28 +158,36 @@ async def _decided(
             scopes=token.scopes,
             patient=token.patient,
             fhir_user=token.fhir_user,
-            base=realm.base,
+            base=caller.realm.base,
             upstream=server.base_url,
         )
     )
     if isinstance(decision, Deny):
         await arecord(trail.denied(request, token, decision))
-        return outcomes.from_deny(decision, realm)
-    return await _permitted(request, token, decision, server, realm.base)
+        return outcomes.from_deny(decision, caller.realm)
+    with budget.lease() as lease:
+        return await _permitted(request, caller, decision, server, lease)
 
 
 async def _permitted(
-    request: FhirRequest, token: AccessToken, permit: Permit, server: Upstream, base: str
+    request: FhirRequest, caller: _Caller, permit: Permit, server: Upstream, lease: Lease
 ) -> Answer:
-    """Ask upstream, judge what comes back, store the event, and only then answer (V8)."""
-    with budget.lease() as lease:
-        try:
-            found = await fetch.fetch(permit, server, base, lease)
-        except (UpstreamError, UpstreamFault, OverloadedError) as error:
-            await arecord(trail.failed(request, token, str(error)))
-            return _failure(error)
-        await arecord(_event(request, token, permit, found))
-        return found.answer
+    """Ask upstream, judge what comes back, store the event, and only then answer (V8).
+
+    The upstream may have been slow: the token is asked once more before its answer leaves (G51).
+    """
+    token, realm = caller.token, caller.realm
+    try:
+        found = await fetch.fetch(permit, server, realm.base, lease)
+        await tokens.aauthenticate(caller.raw, tenant=caller.tenant, audience=realm.base)
+    except (UpstreamError, UpstreamFault, OverloadedError) as error:
+        await arecord(trail.failed(request, token, str(error)))
+        return _failure(error)
+    except InvalidTokenError as error:
+        await arecord(trail.ended(request, token, error.reason))
+        return _invalid(error, realm)
+    await arecord(_event(request, token, permit, found))
+    return found.answer
 
 
 def _failure(error: Exception) -> Answer:

@@ -70,6 +70,18 @@ def failed(request: FhirRequest, token: AccessToken, reason: str) -> Event:
     return _event(request, token, Outcome.FAILURE, rule="upstream", reason=reason)
 
 
+def ended(request: FhirRequest, token: AccessToken, reason: str) -> Event:
+    """An access whose token ceased to be valid while the server behind was asked (G51)."""
+    return _event(
+        request,
+        token,
+        Outcome.DENIED,
+        rule="token.valid",
+        reason=reason,
+        details={"status": 401},
+    )
+
+
 def malformed(token: AccessToken, *, method: str, url: str, reason: str, status: int) -> Event:
     """A request with a good token that is not FHIR, or not FHIR this server takes."""
     return Event(

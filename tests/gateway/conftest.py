@@ -155,14 +155,13 @@ def _encoded(headers: dict[str, str]) -> list[tuple[bytes, bytes]]:
 
 
 def a_base(tenant: TenantRef, runner: asyncio.Runner, upstream: str, bearer: str) -> Base:
-    """Switch healthcare on for a tenant and register the app."""
+    """Switch healthcare on and register the app; no `upstream` is the tenant's own sandbox."""
     with tenancy.bind(tenant):
-        activation.activate(
-            preset="custom",
-            fhir_base=upstream,
-            auth={"mode": "static_bearer", "token": bearer},
-            actor=ADMIN,
-        )
+        if upstream:
+            auth = {"mode": "static_bearer", "token": bearer}
+            activation.activate(preset="custom", fhir_base=upstream, auth=auth, actor=ADMIN)
+        else:
+            activation.activate(preset="sandbox", actor=ADMIN)
         app, _ = register_application(
             client_id=CLIENT,
             name="Growth Chart",
@@ -178,7 +177,7 @@ def a_base(tenant: TenantRef, runner: asyncio.Runner, upstream: str, bearer: str
             roles=["patient"],
             fhir_user="Patient/789",
         )
-    address = upstream.split("/")[2].encode()
+    address = upstream.split("/")[2].encode() if upstream else b"127.0.0.1"
     return Base(tenant, app, user, runner, address, [address, bearer.encode()])
 
 

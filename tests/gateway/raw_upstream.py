@@ -22,8 +22,8 @@ class RawServer:
     wait: threading.Event = field(default_factory=threading.Event)
 
 
-def http(body: bytes, status: int = 200, **headers: str) -> bytes:
-    """A complete answer; `None` as a header's value leaves it out."""
+def http(body: bytes, status: int = 200, /, **headers: str) -> bytes:
+    """A complete answer; an underscore in a header's name stands for a hyphen."""
     lines = {"Content-Type": "application/fhir+json", "Content-Length": str(len(body))}
     lines |= {name.replace("_", "-"): value for name, value in headers.items()}
     head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())

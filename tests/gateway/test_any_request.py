@@ -4,6 +4,7 @@ What belongs to whom is read off the synthetic records here, by the plainest rul
 policy's: an id belongs to the patient its own subject, patient or beneficiary names.
 """
 
+import base64
 import json
 from typing import Any
 
@@ -148,6 +149,32 @@ def test_no_request_faults_or_reaches_another_patient(
     assert is_fhir or method == "OPTIONS" or "/.well-known/" in path
     assert all(is_allowed(one, owners) for one in resources_in(reply)), reply.body
     assert hospital.address not in reply.everything
+
+
+SEGMENTS = st.one_of(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS, inner, max_size=3),
+        max_leaves=5,
+    )
+    | st.fixed_dictionaries(
+        {"alg": st.sampled_from(["ES256", "none", "HS256", [], None])},
+        optional={"kid": WORDS | st.none(), "typ": st.just("at+jwt"), "crit": st.just(["x"])},
+    ),
+).map(lambda value: base64.urlsafe_b64encode(json.dumps(value).encode()).rstrip(b"="))
+
+
+@pytest.mark.spec("RSVR-02", "O18")
+@settings(
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(credential=st.lists(SEGMENTS, max_size=4).map(b".".join) | st.binary(max_size=30))
+def test_no_other_credential_opens_anything(hospital, credential):
+    raw_path = f"/t/{hospital.tenant.slug}/fhir/Patient/789".encode()
+    headers = [(b"authorization", b"Bearer " + credential)]
+    reply = hospital.run(asgi.call("GET", raw_path, b"", headers))
+    reply.outcome(401, "login")
+    assert len(hospital.events(reply)) == bool(credential.strip())
 
 
 @pytest.fixture

@@ -4,8 +4,10 @@ import gzip
 import json
 from datetime import timedelta
 from email.utils import format_datetime
+from pathlib import Path
 
 import pytest
+from django.conf import settings
 from django.utils import timezone
 
 from authfi.lib.outbound import Limits
@@ -347,8 +349,9 @@ def test_an_answer_that_still_shows_the_address_is_502(odd, raw, token, where):
 
 @pytest.mark.spec("G36")
 @pytest.mark.parametrize("name", ["ETag", "Last_Modified", "Content_Location"])
-def test_a_header_that_is_no_ascii_is_502(odd, raw, token, name):
-    raw.answer = http(json.dumps(PATIENT).encode(), **{name: "\xff\xe9"})
+@pytest.mark.parametrize("value", ["\xff\xe9", "a\x01b", "a\x7fb"])
+def test_a_header_that_is_no_plain_ascii_is_502(odd, raw, token, name, value):
+    raw.answer = http(json.dumps(PATIENT).encode(), **{name: value})
     failed(odd, odd.ask("/Patient/456", token))
 
 
@@ -363,6 +366,28 @@ def test_links_of_the_server_are_never_shown(odd, raw, token):
     assert [one["relation"] for one in reply.json["link"]] == ["self"]
     assert "total" not in reply.json
     assert reply.json["entry"][-1]["resource"]["issue"][0]["code"] == "incomplete"
+
+
+@pytest.mark.spec("G35", "T8")
+def test_a_sandbox_that_was_started_anew_shows_its_new_address_neither(lakeside, runner):
+    """Its port is another then: the answer is rewritten by the address it came from."""
+    where = Path(settings.DATA_DIR) / f"sandbox-{lakeside.slug}.json"
+
+    def starts(server):
+        where.write_text(json.dumps({"port": server.port, "bearer": BEARER}))
+        base = f"http://127.0.0.1:{server.port}/fhir"
+        server.routes["Patient/456"] = Answer(PATIENT | {"photo": [{"url": f"{base}/Binary/1"}]})
+
+    with fhir_server.serve() as first:
+        starts(first)
+        base = a_base(lakeside, runner, "", BEARER)
+        token = base.token(patient="456")
+        assert base.ask("/Patient/456", token).status == 200
+    with fhir_server.serve() as second:
+        starts(second)
+        reply = base.ask("/Patient/456", token)
+    public = f"http://localhost:8000/t/{lakeside.slug}/fhir"
+    assert reply.json["photo"] == [{"url": f"{public}/Binary/1"}]
 
 
 # Memory ----------------------------------------------------------------------------------------

@@ -1,7 +1,10 @@
 """Who is let in at all: tokens, tenants, origins, and the one open document."""
 
+import asyncio
 import base64
 import json
+import threading
+from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
@@ -15,6 +18,7 @@ from smart.models import Application, Grant, HealthcareModule
 from tenants import directory
 from tenants.http import fhir_base, issuer, management_audience
 from tenants.models import Tenant
+from tests.fhir_server import JANE, Answer
 from tests.gateway.asgi import call
 from tests.gateway.conftest import ADMIN, ALL, ORIGIN
 
@@ -144,8 +148,8 @@ def test_an_expired_token_is_told_so(hospital):
 def test_a_token_expires_while_it_is_remembered(hospital, monkeypatch):
     token = hospital.token(seconds=60)
     assert hospital.ask("/Patient/789", token).status == 200
-    later = timezone.now() + timezone.timedelta(seconds=61)
-    monkeypatch.setattr(tokens.timezone, "now", lambda: later)
+    later = timezone.now() + timedelta(seconds=61)
+    monkeypatch.setattr(timezone, "now", lambda: later)
     refused(hospital.ask("/Patient/789", token), "expired")
 
 
@@ -238,6 +242,37 @@ def test_what_another_process_ended_is_refused_within_a_second(clinic, monkeypat
     assert clinic.ask("/Patient/456", token).status == 200
     clock[0] += 0.02
     refused(clinic.ask("/Patient/456", token))
+
+
+@pytest.mark.spec("G51", "V8")
+def test_a_grant_that_ends_while_the_upstream_is_slow_gets_nothing(clinic, upstream):
+    asked, go_on = threading.Event(), threading.Event()
+
+    def slow(_):
+        asked.set()
+        assert go_on.wait(20)
+        return Answer(JANE)
+
+    upstream.routes["Patient/456"] = slow
+    token, grant = clinic.grant(patient="456")
+
+    def end():
+        with tenancy.bind(clinic.tenant):
+            end_grants(reason="test", actor=ADMIN, id=grant.pk)
+
+    async def ask():
+        asking = asyncio.create_task(clinic.asking("/Patient/456", token))
+        await asyncio.to_thread(asked.wait, 20)
+        await asyncio.to_thread(end)
+        go_on.set()
+        return await asking
+
+    reply = clinic.run(ask())
+    refused(reply)
+    assert b"Doe" not in reply.everything
+    seen = clinic.event(reply)
+    assert (seen.code, seen.outcome, seen.rule) == ("fhir.read.deny", "denied", "token.valid")
+    assert (seen.details["patient"], seen.details["reason"]) == ("456", "the access was ended")
 
 
 @pytest.mark.spec("T4")
