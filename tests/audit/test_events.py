@@ -2,7 +2,7 @@
 
 import pytest
 
-from audit.events import Actor, Code, describe
+from audit.events import Actor, Code, Event, Outcome, describe
 
 NAMED = {
     "auth": "login.ok login.fail mfa.ok mfa.fail enrol logout recover lock",
@@ -42,3 +42,15 @@ def test_actors_say_what_they_are():
     assert Actor.anonymous() == Actor(type="anonymous")
     assert Actor.client("growth-chart") == Actor(type="client", id="growth-chart")
     assert Actor.system("tenants").type == "system"
+
+
+@pytest.mark.spec("A3")
+@pytest.mark.parametrize("patient", ["789", "Patient/789"])
+def test_a_patient_has_one_name_in_the_trail(patient):
+    event = Event(
+        code=Code.FHIR_READ_ALLOW,
+        outcome=Outcome.SUCCESS,
+        actor=Actor.system("tests"),
+        patient=patient,
+    )
+    assert event.patient == "789"
