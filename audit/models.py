@@ -16,13 +16,13 @@ from authfi.lib.models import BoundManager, TenantModel
 
 def actor_index(actor_id: str) -> str:
     """What `AuditEvent.actor_index` holds for an actor of the bound tenant: a keyed pseudonym."""
-    return keyring.blind_index("audit.actor", actor_id) if actor_id else ""
+    return keyring.digest("audit.actor", actor_id) if actor_id else ""
 
 
 def patient_index(patient: str) -> str:
     """What `AuditEvent.patient_index` holds for a patient, given as `789` or `Patient/789`."""
     patient = patient.removeprefix("Patient/")
-    return keyring.blind_index("audit.patient", patient) if patient else ""
+    return keyring.digest("audit.patient", patient) if patient else ""
 
 
 class AuditEvent(TenantModel):

@@ -80,7 +80,7 @@ class Consent(TenantModel):
     application = models.ForeignKey("smart.Application", on_delete=models.CASCADE)
     user = models.ForeignKey("accounts.User", on_delete=models.CASCADE)
     patient = SealedTextField(null=True)
-    patient_index = BlindIndexField(source="patient", null=True)
+    patient_index = BlindIndexField(source="patient", exact=True, null=True)
     decision = models.CharField(max_length=8, choices=Decision)
     state = models.CharField(max_length=8, choices=State)
     scopes = models.TextField(blank=True)

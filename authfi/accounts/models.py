@@ -40,7 +40,7 @@ class User(AbstractBaseUser, TenantModel):
     email_index = BlindIndexField(source="email", unique=True)
     name = SealedTextField()
     fhir_user = SealedTextField(null=True)
-    fhir_user_index = BlindIndexField(source="fhir_user", null=True)
+    fhir_user_index = BlindIndexField(source="fhir_user", exact=True, null=True)
     npi = SealedTextField(null=True)
     npi_index = BlindIndexField(source="npi", null=True)
     mrn = SealedTextField(null=True)

@@ -183,7 +183,7 @@ def end(
 
 def digest(cookie_value: str) -> str:
     """What is stored of a cookie's value: an HMAC under a key of the bound tenant."""
-    return keyring.blind_index("accounts_session.key", cookie_value)
+    return keyring.digest("accounts_session.key", cookie_value)
 
 
 def cookie_name(slug: str) -> str:

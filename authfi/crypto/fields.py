@@ -122,10 +122,14 @@ class SealedJSONField(SealedField):
 
 
 class BlindIndexField(_CharField):
-    """Hex HMAC of a sealed field of the same model, kept in step by every save (K5)."""
+    """Hex HMAC of a sealed field of the same model, kept in step by every save (K5).
 
-    def __init__(self, *args: Any, source: str, **kwargs: Any) -> None:
+    It finds a value whatever its spelling; `exact` ones hold ids whose case matters.
+    """
+
+    def __init__(self, *args: Any, source: str, exact: bool = False, **kwargs: Any) -> None:
         self.source = source
+        self.exact = exact
         kwargs["max_length"] = 64
         kwargs["editable"] = False
         super().__init__(*args, **kwargs)
@@ -133,11 +137,12 @@ class BlindIndexField(_CharField):
     def deconstruct(self) -> Any:
         """For the migration writer."""
         name, path, args, kwargs = super().deconstruct()
-        return name, path, args, {**kwargs, "source": self.source}
+        return name, path, args, {**kwargs, "source": self.source, "exact": self.exact}
 
     def index(self, value: str) -> str:
         """The index of a value in the bound tenant: what a look-up compares with."""
-        return keyring.blind_index(f"{self.model._meta.db_table}.{self.source}", value)
+        index = keyring.digest if self.exact else keyring.blind_index
+        return index(f"{self.model._meta.db_table}.{self.source}", value)
 
     def pre_save(self, model_instance: models.Model, add: bool) -> Any:
         """Follow the sealed field."""

@@ -56,9 +56,14 @@ def open_sealed(blob: bytes, table: str, column: str, row: object) -> bytes:
 
 
 def blind_index(field: str, value: str) -> str:
-    """Hex HMAC of a value for equality look-ups, other in each tenant and field (K5)."""
+    """Hex HMAC of a value for look-ups whatever its spelling, other in each tenant (K5)."""
+    return digest(field, normalised(value))
+
+
+def digest(field: str, value: str) -> str:
+    """Hex HMAC of a value as it is, other in each tenant and field: for ids and secrets."""
     _, ring = _current()
-    message = field.encode() + b"\0" + normalised(value).encode()
+    message = field.encode() + b"\0" + value.encode(errors="surrogatepass")
     return hmac.digest(ring.index, message, "sha256").hex()
 
 

@@ -20,7 +20,7 @@ class Migration(migrations.Migration):
                 ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
                 ('tenant_id', models.UUIDField(default=authfi.lib.tenancy.bound_id, editable=False)),
                 ('patient', authfi.crypto.fields.SealedTextField(editable=True, null=True)),
-                ('patient_index', authfi.crypto.fields.BlindIndexField(editable=False, max_length=64, null=True, source='patient')),
+                ('patient_index', authfi.crypto.fields.BlindIndexField(editable=False, exact=True, max_length=64, null=True, source='patient')),
                 ('decision', models.CharField(choices=[('allow', 'Allow'), ('deny', 'Deny')], max_length=8)),
                 ('state', models.CharField(choices=[('active', 'Active'), ('inactive', 'Inactive')], max_length=8)),
                 ('scopes', models.TextField(blank=True)),

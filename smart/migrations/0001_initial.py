@@ -56,7 +56,7 @@ class Migration(migrations.Migration):
                 ('tenant_id', models.UUIDField(default=authfi.lib.tenancy.bound_id, editable=False)),
                 ('scopes', models.TextField()),
                 ('patient', authfi.crypto.fields.SealedTextField(editable=True, null=True)),
-                ('patient_index', authfi.crypto.fields.BlindIndexField(editable=False, max_length=64, null=True, source='patient')),
+                ('patient_index', authfi.crypto.fields.BlindIndexField(editable=False, exact=True, max_length=64, null=True, source='patient')),
                 ('context', authfi.crypto.fields.SealedJSONField(editable=True)),
                 ('session_id', models.UUIDField(null=True)),
                 ('acr', models.CharField(blank=True, max_length=64)),

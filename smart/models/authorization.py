@@ -47,7 +47,7 @@ class Grant(TenantModel):
     launch_context = models.ForeignKey("smart.LaunchContext", on_delete=models.SET_NULL, null=True)
     scopes = models.TextField()
     patient = SealedTextField(null=True)
-    patient_index = BlindIndexField(source="patient", null=True)
+    patient_index = BlindIndexField(source="patient", exact=True, null=True)
     context = SealedJSONField()
     session_id = models.UUIDField(null=True)
     acr = models.CharField(max_length=64, blank=True)

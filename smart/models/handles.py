@@ -11,8 +11,5 @@ def new_handle() -> str:
 
 
 def handle_digest(kind: str, handle: str) -> str:
-    """What is stored of a handle: its HMAC-SHA-256 under the bound tenant's index key.
-
-    Handles are compared byte for byte, so they go in as hex, which the index does not fold.
-    """
-    return keyring.blind_index(f"handle.{kind}", handle.encode().hex())
+    """What is stored of a handle: its HMAC-SHA-256 under the bound tenant's index key."""
+    return keyring.digest(f"handle.{kind}", handle)

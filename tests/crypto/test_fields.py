@@ -96,6 +96,15 @@ def test_a_look_up_goes_through_the_blind_index_whatever_the_spelling(bound):
     assert User.objects.get(email_index=index).pk == ada.pk
 
 
+@pytest.mark.spec("K5", "G10")
+def test_ids_whose_case_matters_are_found_as_they_are(bound):
+    ada = a_person(fhir_user="Practitioner/Ada")
+    other = a_person(email="bob@mercy.example", fhir_user="Practitioner/ada")
+    index = blind_index(User, "fhir_user_index", "Practitioner/Ada")
+    assert User.objects.get(fhir_user_index=index).pk == ada.pk
+    assert other.fhir_user_index != index
+
+
 @pytest.mark.spec("K5")
 def test_the_same_email_in_two_tenants_has_two_indexes(mercy, lakeside):
     indexes = set()
