@@ -22,7 +22,7 @@ from smart.server.register import register_application
 from tenants.http import fhir_base
 from tests import fhir_server
 from tests.conftest import fresh_tenant
-from tests.gateway import asgi
+from tests.gateway import asgi, raw_upstream
 from tests.gateway.asgi import Reply
 from tests.sandbox.conftest import Sandbox, running
 
@@ -33,6 +33,9 @@ CLIENT = "growth-chart"
 ORIGIN = "https://app.example"
 ALL = "openid fhirUser launch/patient patient/*.rs"
 BEARER = "upstream-bearer-of-the-tests"
+NOT_PROPER = "The FHIR server behind this one did not answer properly."
+#: What the servers of the fault tests put into answers that must not be passed on.
+SECRETS = [b"Traceback", b"secret", b"db.internal", b"evil.example", b"HAPI-0450", b"Jane"]
 
 
 @dataclass(frozen=True)
@@ -135,6 +138,15 @@ class Base:
         found = [one for one in self.hidden if one in reply.everything]
         assert not found, (found, reply.body[:500])
 
+    def failed(
+        self, reply: Reply, status: int = 502, text: str = NOT_PROPER, issue: str = "transient"
+    ) -> str:
+        """Check the refusal of an upstream's fault, and its event; the reason told there."""
+        assert reply.outcome(status, issue) == text
+        seen = self.event(reply)
+        assert (seen.outcome, seen.rule, seen.details["patient"]) == ("failure", "upstream", "456")
+        return str(seen.details["reason"])
+
     def events(self, reply: Reply) -> list[Seen]:
         """What the trail holds of that request."""
         with tenancy.bind(self.tenant):
@@ -234,3 +246,29 @@ def upstream() -> Iterator[fhir_server.FhirServer]:
 def clinic(lakeside: TenantRef, runner: asyncio.Runner, upstream: fhir_server.FhirServer) -> Base:
     """Lakeside, in front of the scripted server."""
     return a_base(lakeside, runner, upstream.base, BEARER)
+
+
+@pytest.fixture
+def john(hospital):
+    """A token for everything of Patient/789."""
+    return hospital.token()
+
+
+@pytest.fixture
+def writer(hospital):
+    """A token with every letter of Patient/789's scopes."""
+    return hospital.token("patient/*.cruds")
+
+
+@pytest.fixture
+def raw():
+    with raw_upstream.serve() as server:
+        yield server
+
+
+@pytest.fixture
+def odd(lakeside, runner, raw):
+    """Lakeside, in front of a server that answers any bytes."""
+    base = a_base(lakeside, runner, raw.base, BEARER)
+    base.hidden += SECRETS
+    return base

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from tests.fhir_server import STATEMENT
 
+PATIENT = {"resourceType": "Patient", "id": "456"}
 EMPTY = {"resourceType": "Bundle", "type": "searchset", "total": 0}
 
 
@@ -68,3 +69,12 @@ def serve() -> Iterator[RawServer]:
         raw.wait.set()
         server.shutdown()
         server.server_close()
+
+
+def searchset(*entries, **members):
+    return {"resourceType": "Bundle", "type": "searchset", "entry": list(entries), **members}
+
+
+def observation(number="1", patient="456", **members):
+    subject = {"reference": f"Patient/{patient}"}
+    return {"resourceType": "Observation", "id": number, "subject": subject, **members}
