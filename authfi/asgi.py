@@ -29,6 +29,8 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] == "lifespan":
         await _lifespan(receive, send)
         return
+    if scope["type"] != "http":
+        return
     match = _FHIR_PATH.match(scope["path"])
     if match:
         await gateway(scope, receive, send, slug=match[1])

@@ -18,7 +18,7 @@ METHODS: Final = "GET, POST, PUT, PATCH, DELETE"
 REQUEST_HEADERS: Final = (
     "Authorization, Content-Type, Accept, Prefer, If-Match, If-None-Match, X-Requested-With"
 )
-EXPOSED: Final = "ETag, Location, Content-Location, Last-Modified, WWW-Authenticate"
+EXPOSED: Final = "ETag, Location, Content-Location, Last-Modified, Retry-After, WWW-Authenticate"
 PREFLIGHT_SECONDS: Final = 600
 CACHE_SECONDS: Final = 5.0
 

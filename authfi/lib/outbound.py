@@ -160,6 +160,8 @@ def _session() -> aiohttp.ClientSession:
     if session is None or session.closed:
         connector = aiohttp.TCPConnector(
             limit=settings.UPSTREAM_CONNECTIONS,
+            # One silent server leaves room for the others.
+            limit_per_host=max(1, settings.UPSTREAM_CONNECTIONS // 2),
             resolver=_Resolver(),
             use_dns_cache=False,
             ssl=tls_context(),

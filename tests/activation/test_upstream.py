@@ -214,7 +214,9 @@ def test_the_sandbox_connects_by_its_name_alone_and_survives_a_restart(bound, la
         upstream.read("Patient", patients[0]["id"])
     assert error.value.kind is Kind.UNREACHABLE
     with sandbox(bound, tmp_path):
-        assert upstream.read("Patient", patients[0]["id"])["id"] == patients[0]["id"]
+        again = upstream.read("Patient", patients[0]["id"])
+        assert again
+        assert again["id"] == patients[0]["id"]
         now = upstream.resolve()
         assert (now.base_url, now.headers) != (first.base_url, first.headers)
 

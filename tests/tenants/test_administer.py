@@ -21,7 +21,9 @@ def platform():
     with contextlib.suppress(ValidationError, IntegrityError):  # another worker was quicker
         create_tenant(slug=tenancy.PLATFORM_SLUG, name="Platform")
     directory.forget(tenancy.PLATFORM_SLUG)
-    return directory.find(tenancy.PLATFORM_SLUG).ref
+    found = directory.find(tenancy.PLATFORM_SLUG)
+    assert found
+    return found.ref
 
 
 def told(tenant, purpose):

@@ -109,6 +109,7 @@ def web_command(options: Mapping[str, Any]) -> list[str]:
         f"--workers={options['workers']}",
         "--respawn-failed-workers",
         "--workers-kill-timeout=10",
+        "--no-ws",
         "--no-access-log",
         "--log-level=warning",
     ]
