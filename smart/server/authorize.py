@@ -89,8 +89,10 @@ def authorize_continue(request: TenantRequest, request_id: UUID) -> HttpResponse
     """Go on with a kept request: sign-in, then consent, then the answer; each comes back here."""
     kept = _find(request, request_id)
     if kept is None:
-        return _error_page(request, _("This request for access is not open in this browser."))
+        return _not_open(request)
     asked = granting.Pending.of(kept)
+    if kept.finished_at is not None:
+        return granting.answer_again(asked, signin.person(request)) or _not_open(request)
     try:
         if kept.expires_at <= timezone.now():
             raise AccessDenied("the sign-in took too long")
@@ -163,15 +165,19 @@ def _keep(request: TenantRequest, checked: checks.Checked) -> AuthorizationReque
 
 
 def _find(request: TenantRequest, request_id: UUID) -> AuthorizationRequest | None:
-    """The kept request, for its own browser session only and until it is answered."""
+    """The kept request, for its own browser session only."""
     session_id = _session_id(request)
     if session_id is None:
         return None
     return (
         AuthorizationRequest.objects.select_related("application", "launch_context")
-        .filter(pk=request_id, session_id=session_id, finished_at__isnull=True)
+        .filter(pk=request_id, session_id=session_id)
         .first()
     )
+
+
+def _not_open(request: TenantRequest) -> HttpResponse:
+    return _error_page(request, _("This request for access is not open in this browser."))
 
 
 def _session_id(request: TenantRequest) -> UUID | None:

@@ -18,7 +18,7 @@ from consent import requests
 from consent.models import Consent, ConsentRequest
 from smart import launch as launches
 from smart import upstream
-from smart.models import AuthorizationRequest, Grant, HealthcareModule
+from smart.models import AuthorizationCode, AuthorizationRequest, Grant, HealthcareModule
 from smart.scopes.describe import Reader, describe
 from smart.scopes.match import LeftOut
 from smart.scopes.syntax import Scope, parse_scopes
@@ -131,6 +131,31 @@ def allow(
         code = _code(asked, grant, user)
         record.record(*_reduced(asked, offered, scopes))
     return redirect_to_app(asked.redirect_uri, {"code": code, "state": asked.state})
+
+
+def answer_again(asked: Pending, user: User | None) -> HttpResponse | None:
+    """A fresh code for a browser that sent its answer twice and left the first redirect behind.
+
+    The first code is withdrawn; None where there is none, or where the app has used it already.
+    """
+    with transaction():
+        code = (
+            AuthorizationCode.objects.select_for_update(of=("self",))
+            .select_related("grant")
+            .filter(
+                grant__consent__request=asked.kept.consent_request_id,
+                grant__ended_at__isnull=True,
+                user=user,
+                used_at__isnull=True,
+                expires__gt=timezone.now(),
+            )
+            .first()
+        )
+        if code is None or code.user is None:
+            return None
+        code.delete()
+        fresh = _code(asked, code.grant, code.user)
+    return redirect_to_app(asked.redirect_uri, {"code": fresh, "state": asked.state})
 
 
 def deny(asked: Pending) -> None:

@@ -10,7 +10,7 @@ from smart.models import AuthorizationCode, AuthorizationRequest, Grant
 from smart.server import authorize_grant
 from smart.server.errors import InvalidRequest
 from tests.cast import sign_in
-from tests.server.conftest import REDIRECT, answer_of, claims_of, trail
+from tests.server.conftest import REDIRECT, answer_of, claims_of, refused, trail
 
 
 @pytest.mark.spec("STND-01", "STND-02", "AUTZ-01", "AUTZ-07", "AUTZ-14", "O5", "TOKN-10")
@@ -77,12 +77,33 @@ def test_deny_is_told_to_the_app(pat_flow, mercy):
 @pytest.mark.spec("AUTZ-14", "O4")
 def test_an_answered_request_cannot_be_answered_again(pat_flow, mercy):
     going_on = pat_flow.begin()
-    assert "code" in answer_of(pat_flow.decide(going_on))
+    code = answer_of(pat_flow.decide(going_on))["code"]
+    assert pat_flow.exchange(code).status_code == 200
     again = pat_flow.client.get(going_on)
     assert again.status_code == 400
     assert b"start again" in again.content
     with tenancy.bind(mercy):
         assert AuthorizationCode.objects.count() == 1
+
+
+@pytest.mark.spec("AUTZ-14", "O4")
+def test_an_answer_sent_twice_still_reaches_the_app_with_one_code(pat_flow, flow, mercy):
+    going_on = pat_flow.begin()
+    first = answer_of(pat_flow.decide(going_on))["code"]
+    again = answer_of(pat_flow.client.get(going_on))
+    assert again["code"] != first
+    assert again["state"] == "s+t/a=t&e é"
+    refused(pat_flow.exchange(first), "invalid_grant")
+    assert pat_flow.exchange(again["code"]).status_code == 200
+    with tenancy.bind(mercy):
+        assert AuthorizationCode.objects.count() == Grant.objects.count() == 1
+
+
+@pytest.mark.spec("O7")
+def test_a_stranger_gets_no_second_code(pat_flow, flow):
+    going_on = pat_flow.begin()
+    pat_flow.decide(going_on)
+    assert type(flow)(flow.tenant).client.get(going_on).status_code == 400
 
 
 @pytest.mark.spec("AUTZ-14", "O4")
