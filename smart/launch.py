@@ -10,19 +10,19 @@ from urllib.parse import urlencode, urlsplit, urlunsplit
 from django.utils import timezone
 
 from audit import events, record
-from authfi.accounts.models import User
+from authfi.accounts.models import CLINICAL_ROLES, User
+from authfi.accounts.people import roles_of
 from authfi.lib import tenancy
 from authfi.lib.transaction import transaction
 from smart.models import Application, HealthcareModule, LaunchContext
 from smart.models.handles import handle_digest, new_handle
+from smart.policy.references import is_id
 from smart.scopes.resource_types import RESOURCE_TYPES
 from tenants.http import fhir_base
 
 LIFE_SECONDS = 300
 MEMBERS = frozenset({"need_patient_banner", "intent", "smart_style_url", "fhirContext"})
 
-_FHIR_ID = re.compile(r"[A-Za-z0-9.-]{1,64}")
-_REFERENCE = re.compile(r"([A-Z][A-Za-z]*)/[A-Za-z0-9.-]{1,64}")
 _ABSOLUTE_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:\S+")
 _CONTEXT_MEMBERS = frozenset({"reference", "canonical", "identifier", "type", "role"})
 _TOP_LEVEL_TYPES = frozenset({"Patient", "Encounter"})
@@ -116,6 +116,23 @@ def consume(launch: LaunchContext) -> None:
         raise LaunchRefusedError("launch was used before")
 
 
+def own_record(user: User) -> str | None:
+    """The id of the person's own Patient, if that is who they are here."""
+    kind, _, patient = (user.fhir_user or "").partition("/")
+    return patient if kind == "Patient" and patient else None
+
+
+def may_be_launched(user: User, patient: str | None) -> bool:
+    """Patients on their own record and no other, clinicians on any, nobody else (EHRL-10).
+
+    It is asked at launch and again at sign-in: roles and records may have changed meanwhile.
+    """
+    own = own_record(user)
+    if own is not None:
+        return patient in (None, own)
+    return bool(roles_of(user) & CLINICAL_ROLES)
+
+
 def _launch_uri(application: Application, wanted: str | None) -> str:
     """Only registered launch URLs are ever opened (REGI-01)."""
     registered = application.launch_uris.split()
@@ -132,10 +149,12 @@ def _check_context(user: User, patient: str | None, encounter: str | None) -> No
     if not user.is_active:
         raise LaunchRefusedError("the user is not active")
     for name, value in (("patient", patient), ("encounter", encounter)):
-        if value is not None and not _FHIR_ID.fullmatch(value):
+        if value is not None and not is_id(value):
             raise LaunchRefusedError(f"{name} is not a FHIR id")
     if encounter is not None and patient is None:
         raise LaunchRefusedError("an encounter needs its patient")
+    if not may_be_launched(user, patient):
+        raise LaunchRefusedError("the user is neither this patient nor a clinician")
 
 
 def _check_members(members: Mapping[str, Any]) -> None:
@@ -176,10 +195,12 @@ def _is_type(name: object) -> bool:
 
 
 def _is_context_reference(reference: object, role: str) -> bool:
-    match = _REFERENCE.fullmatch(reference) if isinstance(reference, str) else None
-    if match is None or match[1] not in RESOURCE_TYPES:
+    if not isinstance(reference, str):
         return False
-    return role != "launch" or match[1] not in _TOP_LEVEL_TYPES
+    kind, _, resource_id = reference.partition("/")
+    if kind not in RESOURCE_TYPES or not is_id(resource_id):
+        return False
+    return role != "launch" or kind not in _TOP_LEVEL_TYPES
 
 
 def _is_web_url(text: object) -> bool:

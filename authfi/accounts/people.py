@@ -18,7 +18,7 @@ from authfi.lib import tenancy
 from authfi.lib.transaction import transaction
 
 FHIR_USER = re.compile(
-    r"(Practitioner|PractitionerRole|Patient|RelatedPerson|Person)/[A-Za-z0-9.-]{1,64}"
+    r"(Practitioner|PractitionerRole|Patient|RelatedPerson|Person)/(?!\.{1,2}$)[A-Za-z0-9.-]{1,64}"
 )
 _NPI = re.compile(r"[0-9]{10}")
 _NPI_PREFIX = "80840"

@@ -1,6 +1,5 @@
 """What the audit page is asked for, and the events that answer it (A10, A14; design D7)."""
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
@@ -16,13 +15,12 @@ from audit.events import Code, Outcome
 from audit.models import AuditEvent, actor_index, patient_index
 from authfi.accounts.models import User
 from authfi.accounts.people import find_by_email
+from smart.policy.references import is_id
 
 PAGE_SIZE = 50
 #: Names are sealed one by one: beyond this many people only the e-mail address finds somebody.
 MAX_NAMES = 5_000
 MAX_SEQ = 2**63 - 1
-
-_FHIR_ID = re.compile(r"[A-Za-z0-9.-]{1,64}")
 
 
 class Group(TextChoices):
@@ -134,7 +132,7 @@ class SearchForm(forms.Form):
     def clean_patient(self) -> str:
         """The bare id."""
         patient: str = self.cleaned_data["patient"].removeprefix("Patient/")
-        if patient and not _FHIR_ID.fullmatch(patient):
+        if patient and not is_id(patient):
             raise ValidationError(_("A record's id has letters, digits, dots and hyphens only."))
         return patient
 

@@ -258,6 +258,6 @@ def _patient_name(context: Context, user: User) -> str:
     """Whose record the page names; the reference where the EHR does not tell the name."""
     if context.patient is None:
         return ""
-    if context.reader is Reader.PATIENT:
+    if context.patient == launches.own_record(user):
         return str(user.name)
     return upstream.patient_name(context.patient) or f"Patient/{context.patient}"

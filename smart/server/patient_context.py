@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from authfi.accounts.models import User
+from smart.launch import may_be_launched, own_record
 from smart.models import LaunchContext
 from smart.scopes.describe import Reader
 from smart.scopes.syntax import Scope
@@ -25,23 +26,20 @@ class Context:
 def settle(user: User, launch: LaunchContext | None, scopes: Sequence[Scope]) -> Context:
     """The context for this person. Raises AccessDenied where there can be none.
 
-    An EHR launch brings its own and is for the person who launched (EHRL-10). Without one a patient
-    is their own patient; there is nobody else they could choose (STND-02).
+    An EHR launch brings its own and is for the person who launched (EHRL-10), a patient's for their
+    own record only. Without one a patient is their own patient; there is nobody else they could
+    choose (STND-02).
     """
-    reader = Reader.PATIENT if _own_record(user) else Reader.CLINICIAN
+    own = own_record(user)
+    reader = Reader.PATIENT if own else Reader.CLINICIAN
     if launch is not None:
         if launch.user_id != user.pk:
             raise AccessDenied("the app was launched by somebody else")
+        if not may_be_launched(user, launch.patient):
+            raise AccessDenied("the person is neither this patient nor a clinician")
         return Context(reader, launch.patient, launch.encounter, launch.members)
     if not ceiling.wants_patient(scopes):
         return Context(reader)
-    patient = _own_record(user)
-    if patient is None:
+    if own is None:
         raise AccessDenied("choose a patient in the EHR and start the app there")
-    return Context(reader, patient)
-
-
-def _own_record(user: User) -> str | None:
-    """The id of the person's own Patient, if that is who they are here."""
-    kind, _, patient = (user.fhir_user or "").partition("/")
-    return patient if kind == "Patient" and patient else None
+    return Context(reader, own)

@@ -50,6 +50,7 @@ def test_an_address_and_a_fhir_resource_are_one_persons(bound):
         ("email", "no address"), ("email", ""), ("name", "   "), ("name", "a\0b"),
         ("fhir_user", "Observation/1"), ("fhir_user", "Patient/"), ("fhir_user", "Patient/1/x"),
         ("fhir_user", "patient/1"), ("fhir_user", "Patient/1\n"), ("fhir_user", "Patient/../2"),
+        ("fhir_user", "Patient/."), ("fhir_user", "Patient/.."),
         ("npi", "123"), ("npi", "12345678901"), ("npi", "١٢٣٤٥٦٧٨٩٠"), ("mrn", "x" * 65),
         ("roles", ["surgeon"]), ("roles", []), ("roles", ["operator"]),
     ],

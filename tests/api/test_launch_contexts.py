@@ -11,7 +11,7 @@ from audit.models import AuditEvent
 from authfi.accounts import people
 from authfi.lib import tenancy
 from smart import activation, launch
-from smart.models import Application
+from smart.models import Application, LaunchContext
 from smart.server.register import register_application
 from tenants.http import fhir_base
 from tests.api.test_problems import denials, is_problem
@@ -97,13 +97,18 @@ def test_an_ehr_registers_a_launch(launch_contexts, hospital, doctor, token, by)
         ({"user": "Practitioner/1"}, "user"),
         ({"patient": 456}, "patient"),
         ({"patient": "Patient/456"}, "patient"),
+        ({"patient": "."}, "patient"),
+        ({"patient": ".."}, "patient"),
         ({"encounter": "a b"}, "encounter"),
+        ({"encounter": ".."}, "encounter"),
         ({"patient": ..., "encounter": "e1"}, "encounter"),
         ({"need_patient_banner": "true"}, "need_patient_banner"),
         ({"intent": 1}, "intent"),
         ({"smart_style_url": "javascript:1"}, "smart_style_url"),
         ({"fhirContext": {}}, "fhirContext"),
         ({"fhirContext": [{"reference": "Patient/1"}]}, "fhirContext"),
+        ({"fhirContext": [{"reference": "ImagingStudy/.."}]}, "fhirContext"),
+        ({"fhirContext": [{"reference": "ImagingStudy/9/x"}]}, "fhirContext"),
         ({"patients": ["1"]}, "patients: Unknown member."),
         ({"iss": "https://evil.example"}, "iss: Unknown member."),
     ],
@@ -148,3 +153,21 @@ def test_no_operator_opens_a_launch(launch_contexts, hospital, doctor, platform,
 def test_the_scope_of_another_call_is_not_enough(launch_contexts, hospital, doctor, token):
     is_problem(launch_contexts.call("POST", hospital, token(hospital), body_for(doctor)), 403)
     assert denials(hospital, Code.LAUNCH_DENY) == ["the token lacks authfi/launch"]
+
+
+@pytest.mark.spec("EHRL-10", "A1")
+def test_no_patient_is_launched_on_the_record_of_another(launch_contexts, hospital, token):
+    with tenancy.bind(hospital):
+        john = people.create_person(
+            email="john.doe@email.com", name="John Doe", roles=["patient"], fhir_user="Patient/789"
+        )
+    raw = token(hospital, "authfi/launch")
+    body = {"client_id": "growth-chart", "user": "john.doe@email.com", "patient": "790"}
+    is_problem(launch_contexts.call("POST", hospital, raw, body), 400)
+    assert denials(hospital, Code.LAUNCH_DENY) == [
+        "the user is neither this patient nor a clinician"
+    ]
+    own = launch_contexts.call("POST", hospital, raw, {**body, "patient": "789"})
+    assert own.status_code == 201, own.content
+    with tenancy.bind(hospital):
+        assert [row.user_id for row in LaunchContext.objects.all()] == [john.pk]

@@ -79,6 +79,8 @@ def test_days_are_whole_days(admin):
         ({"person": "x" * 300}, "person"),
         ({"person": "a\0b"}, "person"),
         ({"patient": "4 5' OR 1"}, "patient"),
+        ({"patient": ".."}, "patient"),
+        ({"patient": "Patient/."}, "patient"),
         ({"patient": "x" * 65}, "patient"),
         ({"outcome": "maybe"}, "outcome"),
         ({"group": "auth."}, "group"),

@@ -6,6 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from django.utils import timezone
 
+from authfi.accounts import people
 from authfi.lib import tenancy
 from smart import launch, upstream
 from smart.models import Grant, LaunchContext
@@ -266,3 +267,54 @@ def test_an_app_without_launch_uris_is_not_launched(flow, dr_ada, mercy):
     plain = an_app(mercy, "plain", launch_uris=[], scopes=SCOPES)
     with pytest.raises(launch.LaunchRefusedError, match="cannot be launched"):
         flow.launch(dr_ada, plain)
+
+
+@pytest.mark.spec("EHRL-10", "C1", "D17")
+def test_a_patient_is_launched_on_their_own_record_in_their_own_words(pat_flow, pat, app):
+    handle = pat_flow.launch(pat, app, patient="789", encounter=None)
+    response = pat_flow.client.get(pat_flow.begin(scope=ASKED, launch=handle))
+    page = pat_flow.client.get(response["Location"])
+    assert page.context["facts"]["patient"] == "Pat Lindqvist"
+    assert "your medical records" in page.context["words"]["heading"]
+
+
+@pytest.mark.spec("EHRL-10", "O7")
+@pytest.mark.parametrize("role", ["patient", "doctor"])
+def test_a_person_who_is_a_patient_is_launched_on_nobody_elses_record(flow, mercy, app, role):
+    person = a_person(mercy, role, fhir_user="Patient/789")
+    with pytest.raises(launch.LaunchRefusedError, match="neither this patient nor a clinician"):
+        flow.launch(person, app, patient="790")
+    with tenancy.bind(mercy):
+        assert not LaunchContext.objects.exists()
+
+
+@pytest.mark.spec("EHRL-10")
+@pytest.mark.parametrize("role", ["admin", "privacy-officer", "patient"])
+@pytest.mark.parametrize("patient", ["456", None])
+def test_whoever_treats_nobody_launches_nothing(flow, mercy, app, role, patient):
+    person = a_person(mercy, role, fhir_user="Practitioner/77")
+    with pytest.raises(launch.LaunchRefusedError, match="neither this patient nor a clinician"):
+        flow.launch(person, app, patient=patient, encounter=None)
+
+
+@pytest.mark.spec("EHRL-10")
+@pytest.mark.parametrize(
+    "changes", [{"fhir_user": "Patient/789"}, {"roles": ["admin"]}], ids=["a patient", "no role"]
+)
+def test_who_changed_since_the_launch_is_refused_at_sign_in(flow, dr_ada, app, mercy, changes):
+    handle = flow.launch(dr_ada, app)
+    with tenancy.bind(mercy):
+        if "roles" in changes:
+            people.change_roles(user=dr_ada.user, roles=changes["roles"], actor=ADMIN)
+        else:
+            dr_ada.user.fhir_user = changes["fhir_user"]
+            dr_ada.user.save()
+    sign_in(flow.client, dr_ada)
+    answer = launched(flow, handle)
+    assert answer["error"] == "access_denied"
+    assert "code" not in answer
+    _, outcome, details = trail(mercy, "launch.deny")[-1]
+    told = "the person is neither this patient nor a clinician"
+    assert (outcome, details["reason"]) == ("denied", told)
+    with tenancy.bind(mercy):
+        assert not Grant.objects.exists()
