@@ -9,6 +9,7 @@ from django.core.management import execute_from_command_line
 
 def main() -> None:
     """Run a management command."""
+    os.umask(0o077)  # what a command writes is for this account alone
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "authfi.settings")
     execute_from_command_line(sys.argv)
 

@@ -13,7 +13,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "authfi.settings")
 warnings.filterwarnings("ignore", message="StreamingHttpResponse must consume synchronous")
 django_application = get_asgi_application()
 
-from authfi.lib import outbound  # noqa: E402 (these need the app registry)
+from authfi.lib import bodies, outbound  # noqa: E402 (these need the app registry)
 from smart.gateway.app import gateway  # noqa: E402
 
 Scope = dict[str, Any]
@@ -35,7 +35,7 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
     if match:
         await gateway(scope, receive, send, slug=match[1])
     else:
-        await django_application(scope, receive, send)
+        await bodies.bounded(django_application)(scope, receive, send)
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:

@@ -4,7 +4,7 @@
 """
 
 import secrets
-from ipaddress import ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -34,8 +34,17 @@ PRODUCTION = MODE == "production"
 DATA_DIR = Path(env.str("DATA_DIR", default="") or BASE_DIR / ".data").resolve()
 # `serve` notes its port there, so that a command beside a running demo names the same URLs.
 PORT_FILE = DATA_DIR / "port"
+
+
+def _noted_port() -> int:
+    try:
+        return int(PORT_FILE.read_text())
+    except (OSError, ValueError):
+        return 8000
+
+
 HOST = env.str("HOST", default="127.0.0.1")
-PORT = env.int("PORT", default=int(PORT_FILE.read_text()) if DEMO and PORT_FILE.exists() else 8000)
+PORT = env.int("PORT", default=_noted_port() if DEMO else 8000)
 ORIGIN = env.str("ORIGIN") if PRODUCTION else env.str("ORIGIN", default=f"http://localhost:{PORT}")
 ORIGIN = ORIGIN.rstrip("/")
 if DEMO and HOST not in ("127.0.0.1", "localhost", "::1"):
@@ -59,15 +68,33 @@ AUDIT_KEY_FILE = Path(
     if PRODUCTION
     else env.str("AUDIT_KEY_FILE", default=str(DATA_DIR / "audit.key"))
 )
-PASSWORD_PEPPER = SECRET_KEY
+# The newest checkpoint of each tenant's trail, outside the database (A6). Not a secret.
+AUDIT_ANCHOR_FILE = Path(
+    env.str("AUDIT_ANCHOR_FILE", default="") or DATA_DIR / "audit-anchors.json"
+)
+# Apart from SECRET_KEY, so that this one can be changed without voiding every password (N7).
+PASSWORD_PEPPER = (
+    env.str("PASSWORD_PEPPER")
+    if PRODUCTION
+    else localfiles.read_or_create(
+        DATA_DIR / "pepper.key", lambda: secrets.token_urlsafe(48).encode()
+    ).decode()
+)
 
-TRUSTED_PROXIES = env.list("TRUSTED_PROXIES", default=[])
+
+def _networks(variable: str) -> list[IPv4Network | IPv6Network]:
+    try:
+        return [ip_network(text) for text in env.list(variable, default=[])]
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{variable}: {error}.") from error
+
+
+TRUSTED_PROXIES = _networks("TRUSTED_PROXIES")
 # Networks beyond the public Internet in which upstream servers may be (O19).
-try:
-    EGRESS_NETWORKS = [ip_network(text) for text in env.list("EGRESS_NETWORKS", default=[])]
-except ValueError as error:
-    raise ImproperlyConfigured(f"EGRESS_NETWORKS: {error}.") from error
+EGRESS_NETWORKS = _networks("EGRESS_NETWORKS")
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=[urlsplit(ORIGIN).hostname or ""])
+if "*" in ALLOWED_HOSTS:
+    raise ImproperlyConfigured("ALLOWED_HOSTS: name the hosts; * stands for everyone's.")
 if not PRODUCTION:
     ALLOWED_HOSTS = ["localhost", "127.0.0.1", "[::1]", "testserver"]
 
@@ -169,7 +196,7 @@ MIGRATION_MODULES: dict[str, str | None] = {"oauth2_provider": None}
 
 DATABASE_THREADS = env.int("DATABASE_THREADS", default=4)
 UPSTREAM_CONNECTIONS = env.int("UPSTREAM_CONNECTIONS", default=100)
-REDIS_URL = env.str("REDIS_URL", default="")
+REDIS_URL = env.str("REDIS_URL") if PRODUCTION else env.str("REDIS_URL", default="")
 CACHES: dict[str, dict[str, Any]] = {
     "default": (
         {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}
@@ -196,6 +223,8 @@ CSRF_COOKIE_SECURE = PRODUCTION
 CSRF_FAILURE_VIEW = "tenants.pages.csrf_failure"
 
 SECURE_SSL_REDIRECT = PRODUCTION
+# Believed of trusted proxies only: `request_middleware` removes it from everyone else's requests.
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
 SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
 SECURE_HSTS_SECONDS = 63_072_000 if PRODUCTION else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = PRODUCTION
@@ -226,9 +255,8 @@ TIME_ZONE = "UTC"
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", "English")]
 STATIC_URL = "/static/"
-STATIC_ROOT = env.str("STATIC_ROOT", default=str(DATA_DIR / "static")) if PRODUCTION else None
 STATICFILES_DIRS = [BASE_DIR / "static"]
-WHITENOISE_USE_FINDERS = not PRODUCTION
+WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = False
 
 OAUTH2_PROVIDER_APPLICATION_MODEL = "smart.Application"
@@ -281,4 +309,10 @@ LOGGING: dict[str, Any] = {
         }
     },
     "root": {"handlers": ["stdout"], "level": env.str("LOG_LEVEL", default="WARNING")},
+    "loggers": {
+        # Its messages hold paths, and paths hold record ids (D19); crashes are logged by
+        # `tenants.pages`, with the route's name instead.
+        "django.request": {"level": "CRITICAL"},
+        "django.security": {"level": "CRITICAL"},
+    },
 }

@@ -1,9 +1,10 @@
 """Finding a tenant by its slug, before anything is bound; kept in memory for a few seconds."""
 
+import re
 import time
 
 from authfi.lib.tenancy import TenantRef
-from tenants.models import Tenant
+from tenants.models import SLUG, Tenant
 
 CACHE_SECONDS = 3.0
 
@@ -12,6 +13,8 @@ _found: dict[str, tuple[float, Tenant | None]] = {}
 
 def find(slug: str) -> Tenant | None:
     """The tenant of that slug, or None."""
+    if not re.fullmatch(SLUG, slug):
+        return None
     now = time.monotonic()
     hit = _found.get(slug)
     if hit and now - hit[0] < CACHE_SECONDS:

@@ -3,7 +3,7 @@
 import re
 import secrets
 from collections.abc import Callable
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_address
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
@@ -15,6 +15,8 @@ from tenants.models import Tenant
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 
+# Load balancers ask these by address.
+PROBES = frozenset({"/healthz", "/readyz"})
 _TENANT_PATH = re.compile(r"^/t/([a-z0-9-]{1,63})(/.*)?$")
 
 
@@ -29,7 +31,11 @@ def request_middleware(get_response: GetResponse) -> GetResponse:
             ),
             user_agent=request.headers.get("User-Agent", "")[:200],
         )
+        if not _is_trusted_proxy(request.META.get("REMOTE_ADDR", "")):
+            request.META.pop("HTTP_X_FORWARDED_PROTO", None)  # not a proxy's word
         with requestinfo.serving(info):
+            if request.path_info not in PROBES:
+                request.get_host()  # a foreign Host header gets no page
             response = _canonical_host(request) or get_response(request)
         response["X-Request-Id"] = info.request_id
         return response
@@ -72,7 +78,7 @@ def client_ip(peer: str, forwarded_for: str) -> str:
 def _is_trusted_proxy(hop: str) -> bool:
     if not settings.TRUSTED_PROXIES or not _is_address(hop):
         return False
-    return any(ip_address(hop) in ip_network(network) for network in settings.TRUSTED_PROXIES)
+    return any(ip_address(hop) in network for network in settings.TRUSTED_PROXIES)
 
 
 def _is_address(text: str) -> bool:

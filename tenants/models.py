@@ -12,7 +12,8 @@ from django.db import models
 from authfi.lib.models import TenantModel
 from authfi.lib.tenancy import TenantRef
 
-SLUG = RegexValidator(r"^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$", "Use a-z, 0-9 and hyphens.")
+SLUG = r"^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$"
+IS_SLUG = RegexValidator(SLUG, "Use a-z, 0-9 and hyphens.")
 
 
 class Tenant(models.Model):
@@ -31,7 +32,7 @@ class Tenant(models.Model):
         SUSPENDED = "suspended"
 
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
-    slug = models.CharField(max_length=63, unique=True, validators=[SLUG])
+    slug = models.CharField(max_length=63, unique=True, validators=[IS_SLUG])
     name = models.CharField(max_length=200)
     region = models.CharField(max_length=32, default="local")
     plan = models.CharField(max_length=32, default="standard")

@@ -1,11 +1,17 @@
 """Error pages: calm, with the next step and a reference the trail and the log know."""
 
+import logging
+import sys
 from typing import Any
 
+from django.db import OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
+from audit.record import AuditUnavailableError
 from authfi.lib import requestinfo
+
+log = logging.getLogger(__name__)
 
 
 def error_page(
@@ -73,7 +79,12 @@ def bad_request(request: HttpRequest, exception: Exception | None = None) -> Htt
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """500."""
+    """500; 503 where the database or the audit trail cannot be written just now (V5, V8)."""
+    error = sys.exc_info()[1]
+    route = getattr(getattr(request, "resolver_match", None), "view_name", "") or "unknown"
+    log.error("a page failed: %s", route, exc_info=error)
+    if isinstance(error, AuditUnavailableError | OperationalError):
+        return unavailable(request)
     return error_page(
         request,
         status=500,
@@ -81,6 +92,19 @@ def server_error(request: HttpRequest) -> HttpResponse:
         text="Nothing was changed. The problem has been noted.",
         next_step="Try again in a moment. If it stays, give your administrator this reference.",
     )
+
+
+def unavailable(request: HttpRequest) -> HttpResponse:
+    """503."""
+    response = error_page(
+        request,
+        status=503,
+        title="Not possible at the moment",
+        text="The service cannot record what you do just now, so it does nothing.",
+        next_step="Nothing was changed. Please try again in a minute.",
+    )
+    response["Retry-After"] = "60"
+    return response
 
 
 def csrf_failure(request: HttpRequest, reason: str = "", **_: Any) -> HttpResponse:

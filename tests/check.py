@@ -31,7 +31,8 @@ PRODUCTION = {
 def commands(folder: str) -> Iterator[tuple[str, tuple[str, ...], dict[str, str]]]:
     """Each check: its name, command and environment; `folder` is empty and for their files."""
     test = {"AUTHFI_MODE": "test", "DATA_DIR": folder}
-    production = PRODUCTION | {"SECRET_KEY": secrets.token_urlsafe(64), "DATA_DIR": folder}
+    made = {name: secrets.token_urlsafe(64) for name in ("SECRET_KEY", "PASSWORD_PEPPER")}
+    production = PRODUCTION | made | {"DATA_DIR": folder}
     yield "format", (*MODULE, "ruff", "format", "--check", "."), {}
     yield "lint", (*MODULE, "ruff", "check", "."), {}
     yield "types", (*MODULE, "mypy", "."), test

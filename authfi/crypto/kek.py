@@ -31,7 +31,7 @@ class FileKek:
     """A 256-bit key in a file that only AuthFI's user can read."""
 
     def __init__(self, path: Path) -> None:
-        self._key = localfiles.read_or_create(path, envelope.new_key)
+        self._key = _read(path)
         if len(self._key) != envelope.KEY_BYTES:
             raise ImproperlyConfigured(f"{path} is not a 256-bit key")
 
@@ -42,6 +42,19 @@ class FileKek:
     def unwrap(self, wrapped: bytes, context: bytes) -> bytes:
         """Decrypt a data key. Raises envelope.SealBrokenError."""
         return envelope.open_sealed(self._key, wrapped, context)
+
+
+def _read(path: Path) -> bytes:
+    """The key; made where it is absent in the embedded mode only.
+
+    In production a file that is not there is a mount that failed: a new key would open nothing.
+    """
+    if not settings.PRODUCTION:
+        return localfiles.read_or_create(path, envelope.new_key)
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ImproperlyConfigured(f"KEK_URL: {path} cannot be read") from error
 
 
 PROVIDERS = {"file": FileKek}

@@ -2,6 +2,7 @@
 
 import hmac
 import threading
+import time
 import unicodedata
 from dataclasses import dataclass
 from typing import Any
@@ -12,11 +13,15 @@ from django.apps import apps
 from authfi.crypto import envelope, kek
 from authfi.lib import tenancy
 
+#: How long unwrapped keys stay in memory before the database is asked again, in seconds.
+CACHE_SECONDS = 300.0
+
 
 @dataclass(frozen=True, slots=True)
 class _Ring:
     data: dict[int, bytes]
     index: bytes
+    loaded_at: float
 
     @property
     def newest(self) -> int:
@@ -49,7 +54,11 @@ def seal(plaintext: bytes, table: str, column: str, row: object) -> bytes:
 def open_sealed(blob: bytes, table: str, column: str, row: object) -> bytes:
     """Open a value of the bound tenant. Raises NoKeysError, envelope.SealBrokenError."""
     tenant, ring = _current()
-    key = ring.data.get(envelope.key_number(blob))
+    number = envelope.key_number(blob)
+    if number not in ring.data:
+        forget(tenant)  # another process may have made it since
+        tenant, ring = _current()
+    key = ring.data.get(number)
     if key is None:
         raise envelope.SealBrokenError("sealed under a key this tenant does not have")
     return envelope.open_sealed(key, blob, envelope.place(tenant, table, column, row))
@@ -81,7 +90,7 @@ def forget(tenant_id: UUID) -> None:
 def _current() -> tuple[UUID, _Ring]:
     tenant = tenancy.current()
     ring = _rings.get(tenant.id)
-    if ring is None:
+    if ring is None or time.monotonic() - ring.loaded_at > CACHE_SECONDS:
         ring = _load(tenant)
         with _lock:
             _rings[tenant.id] = ring
@@ -95,7 +104,11 @@ def _load(tenant: tenancy.TenantRef) -> _Ring:
         keys[row.purpose][row.number] = kek.provider().unwrap(bytes(row.wrapped), context)
     if not keys["data"] or not keys["index"]:
         raise NoKeysError(f"tenant {tenant.slug} has no data keys")
-    return _Ring(data=keys["data"], index=keys["index"][max(keys["index"])])
+    return _Ring(
+        data=keys["data"],
+        index=keys["index"][max(keys["index"])],
+        loaded_at=time.monotonic(),
+    )
 
 
 def _rows() -> Any:

@@ -34,7 +34,11 @@ class DataKey(TenantModel):
 
 
 class SigningKey(TenantModel):
-    """A private signing key of the tenant's issuer (K6)."""
+    """A private signing key of the tenant's issuer (K6).
+
+    Published and believed until `not_after`, when the last token it signed has expired; an active
+    key has no such end.
+    """
 
     plain_columns: ClassVar[dict[str, str]] = {
         "kid": "public",
@@ -53,6 +57,7 @@ class SigningKey(TenantModel):
     state = models.CharField(max_length=8, choices=State)
     public_jwk = models.JSONField()
     private_jwk = SealedTextField()
+    not_after = models.DateTimeField(null=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta(TenantModel.Meta):

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from django.db.models import Q
+from django.utils import timezone
 from joserfc.jwk import ECKey, KeySet, RSAKey
 
 from authfi.crypto import jose
@@ -81,7 +83,8 @@ def forget(tenant_id: UUID) -> None:
 
 
 def _load() -> Keys:
-    rows = list(SigningKey.objects.order_by("created_at", "kid"))
+    in_force = Q(not_after__isnull=True) | Q(not_after__gt=timezone.now())
+    rows = list(SigningKey.objects.filter(in_force).order_by("created_at", "kid"))
     active = {row.alg: _private(row) for row in rows if row.state == SigningKey.State.ACTIVE}
     public = [dict(row.public_jwk) for row in rows]
     return Keys(

@@ -1,10 +1,12 @@
 """Keeps a handful of child processes running and stops them in good order (design D1)."""
 
 import logging
+import os
 import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from types import FrameType
 
@@ -30,7 +32,7 @@ class Child:
     def start(self) -> None:
         """Start the program."""
         self.process = subprocess.Popen(  # noqa: S603 (our own)
-            self.command, env=dict(self.env), cwd=self.folder
+            self.command, env=dict(self.env), cwd=self.folder, start_new_session=True
         )
         self.started_at = time.monotonic()
 
@@ -38,8 +40,15 @@ class Child:
         """True once the program has ended; False before its first start."""
         return self.process is not None and self.process.poll() is not None
 
+    def signal_all(self, number: int) -> None:
+        """Signal the program and whatever it started: its session is its own."""
+        if self.process is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(self.process.pid, number)
+
     def plan_restart(self, now: float) -> None:
         """Wait longer after each quick death, so that a broken program does not spin."""
+        self.signal_all(signal.SIGKILL)  # a worker may have outlived its main process
         lived = now - self.started_at
         self.pause_seconds = (
             0.5 if lived > 60 else min(self.pause_seconds * 2, LONGEST_PAUSE_SECONDS)
@@ -65,7 +74,7 @@ class Supervisor:
         return child
 
     def catch_signals(self) -> None:
-        """Let SIGTERM and Ctrl-C stop the children before the parent ends."""
+        """Let SIGTERM and Ctrl-C end the parent by way of `stop`, whatever it is doing."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
 
@@ -79,18 +88,17 @@ class Supervisor:
             self.stop()
 
     def stop(self) -> None:
-        """Ask every child to end; end those that do not."""
+        """Ask every child to end; end those that do not, and what they leave behind."""
         self.stopping = True
-        running = [child.process for child in self.children if child.process]
-        for process in running:
-            process.terminate()
+        for child in self.children:
+            child.signal_all(signal.SIGTERM)
         deadline = time.monotonic() + STOP_SECONDS
-        for process in running:
-            try:
-                process.wait(max(0.1, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+        for child in self.children:
+            if child.process is not None:
+                with suppress(subprocess.TimeoutExpired):
+                    child.process.wait(max(0.1, deadline - time.monotonic()))
+                child.signal_all(signal.SIGKILL)
+                child.process.wait()
         self.children.clear()
 
     def _restart_dead(self) -> None:
@@ -103,4 +111,6 @@ class Supervisor:
                 child.start()
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        self.stopping = True
+        if not self.stopping:
+            self.stopping = True
+            raise SystemExit(0)

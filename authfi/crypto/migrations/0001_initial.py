@@ -42,6 +42,7 @@ class Migration(migrations.Migration):
                 ('state', models.CharField(choices=[('next', 'Next'), ('active', 'Active'), ('retired', 'Retired')], max_length=8)),
                 ('public_jwk', models.JSONField()),
                 ('private_jwk', authfi.crypto.fields.SealedTextField(editable=True)),
+                ('not_after', models.DateTimeField(null=True)),
                 ('created_at', models.DateTimeField(auto_now_add=True)),
             ],
             options={

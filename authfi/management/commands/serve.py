@@ -14,6 +14,7 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
+from authfi.lib import localfiles
 from authfi.lib.supervisor import Child, Supervisor
 
 START_SECONDS = 60.0
@@ -34,7 +35,6 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Start everything, say where it is, keep it running."""
         self._refuse_bad_options(options)
-        os.umask(0o077)  # what it writes is for this account alone
         # Children may stand in another folder than the caller, whose paths may be relative.
         env = os.environ | {"DATA_DIR": str(settings.DATA_DIR)}
         supervisor = Supervisor(env=env, folder=str(settings.BASE_DIR))
@@ -69,7 +69,7 @@ class Command(BaseCommand):
         from smart.demo import sandboxes, seed
 
         call_command("migrate", verbosity=0)
-        settings.PORT_FILE.write_text(str(settings.PORT))
+        localfiles.write_private(settings.PORT_FILE, str(settings.PORT).encode())
         for slug in sandboxes.SLUGS:
             supervisor.add(f"sandbox {slug}", sandboxes.command(slug))
         for slug in sandboxes.SLUGS:
