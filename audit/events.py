@@ -57,6 +57,7 @@ class Code(StrEnum):
     ADMIN_ROLE = "admin.role"
     ADMIN_APP = "admin.app"
     ADMIN_SESSION = "admin.session"
+    ADMIN_DENY = "admin.deny"
     POLICY_CHANGE = "policy.change"
     POLICY_DEVIATION = "policy.deviation"
     KEY_ROTATE = "key.rotate"
@@ -115,6 +116,7 @@ _DESCRIPTIONS = {
     Code.ADMIN_ROLE: "changed a person's roles",
     Code.ADMIN_APP: "changed an app's registration",
     Code.ADMIN_SESSION: "ended a person's sessions",
+    Code.ADMIN_DENY: "was refused a page of the console",
     Code.POLICY_CHANGE: "changed a policy",
     Code.POLICY_DEVIATION: "set a policy that deviates from the standard",
     Code.KEY_ROTATE: "rotated a key",

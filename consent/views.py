@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
+from audit import events, record
 from authfi.accounts import signin
 from authfi.accounts.models import User
 from consent import requests, services, wording
@@ -31,6 +32,7 @@ def decide(request: TenantRequest, request_id: UUID) -> HttpResponse:
     user, assurance = signin.person(request), signin.assurance(request)
     asked = user and requests.find(request_id, user=user, session_digest=assurance.session_digest)
     if not user or not asked:
+        _record_denied(user, assurance, request_id, "the question was not put to this session")
         return _not_asked(request)
     if request.method == "POST":
         return _answer(request, asked, user, assurance)
@@ -81,6 +83,8 @@ def _answer(
             aal=assurance.aal,
         )
     except services.NotShownError:
+        reason = "the answer does not fit what is asked"
+        _record_denied(user, assurance, asked.pk, reason, asked)
         return _changed(request)
     except services.ExpiredError:
         return _expired(request)
@@ -91,6 +95,27 @@ def _answer(
     response = HttpResponseRedirect(_return_url(asked))
     response.status_code = 303
     return response
+
+
+def _record_denied(
+    user: User | None,
+    assurance: signin.Assurance,
+    request_id: UUID,
+    reason: str,
+    asked: ConsentRequest | None = None,
+) -> None:
+    """What was refused here; app and patient only where they are this person's business."""
+    record.record(
+        events.Event(
+            code=events.Code.CONSENT_DENY,
+            outcome=events.Outcome.DENIED,
+            actor=signin.actor(user, aal=assurance.aal) if user else events.Actor.anonymous(),
+            client_id=asked.application.client_id if asked else "",
+            patient=(asked.patient or "") if asked else "",
+            object=f"ConsentRequest/{request_id}",
+            reason=reason,
+        )
+    )
 
 
 def _return_url(asked: ConsentRequest) -> str:

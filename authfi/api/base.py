@@ -2,17 +2,21 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, Final, cast
 
-from rest_framework import serializers
+from rest_framework import exceptions, serializers
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from audit import events
+from authfi.api.permissions import record_denial
+from authfi.api.problems import sentence
 from authfi.lib import tenancy
 from authfi.lib.tenancy import TenantRef
 from smart.tokens import AccessToken
 from tenants.administer import administer
+
+MAX_REASON: Final = 500
 
 
 class TenantView(APIView):
@@ -31,6 +35,20 @@ class TenantView(APIView):
     def default_response_headers(self) -> dict[str, str]:
         """Nothing of the API is kept by caches."""
         return {**super().default_response_headers, "Cache-Control": "no-store"}
+
+    def body(self, request: Request, kind: type["StrictSerializer"]) -> dict[str, Any]:
+        """The members of the request's body; one that is refused is recorded.
+
+        Raises rest_framework's APIException.
+        """
+        try:
+            read = kind(data=request.data)
+            read.is_valid(raise_exception=True)
+        except exceptions.APIException as error:
+            reason = f"the body was refused: {sentence(error)}"[:MAX_REASON]
+            record_denial(_token(request), self, request, reason)
+            raise
+        return cast("dict[str, Any]", read.validated_data)
 
     @contextmanager
     def acting(self, request: Request) -> Iterator[events.Actor]:

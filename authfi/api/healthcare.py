@@ -45,9 +45,7 @@ class HealthcareView(TenantView):
 
         422 with the `checks` where the server does not pass them.
         """
-        body = HealthcareBody(data=request.data)
-        body.is_valid(raise_exception=True)
-        wanted = body.validated_data
+        wanted = self.body(request, HealthcareBody)
         try:
             with self.acting(request) as actor:
                 done = activation.activate(

@@ -38,10 +38,9 @@ class LaunchContextsView(TenantView):
 
     def post(self, request: Request, tenant: str) -> Response:
         """Register a launch: its handle, and the URL to open in the person's browser."""
-        body = LaunchContextBody(data=request.data)
-        body.is_valid(raise_exception=True)
+        wanted = self.body(request, LaunchContextBody)
         with self.acting(request) as actor:
-            opened = _open(body.validated_data, actor)
+            opened = _open(wanted, actor)
         members = {
             "launch": opened.handle,
             "launch_url": opened.launch_url,

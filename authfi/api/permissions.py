@@ -39,11 +39,11 @@ class HasManagementScope(BasePermission):
         page = cast("TenantView", view)
         target = _target(token, page)
         if target is None:
-            _record_denial(token, page, request, "another tenant, or none of that name")
+            record_denial(token, page, request, "another tenant, or none of that name")
             raise no_such_tenant()
         page.target = target
         if page.scope not in scope_texts(token):
-            _record_denial(token, page, request, f"the token lacks {page.scope}")
+            record_denial(token, page, request, f"the token lacks {page.scope}")
             raise InsufficientScope(page.scope)
         return True
 
@@ -70,7 +70,8 @@ def _target(token: AccessToken, view: "TenantView") -> TenantRef | None:
     return found.ref if found else None
 
 
-def _record_denial(token: AccessToken, view: "TenantView", request: Request, reason: str) -> None:
+def record_denial(token: AccessToken, view: "TenantView", request: Request, reason: str) -> None:
+    """Record in the token's own tenant that a call was refused (A1)."""
     record.record_for(
         token.tenant,
         events.Event(

@@ -61,8 +61,7 @@ def problem(
 def handle(error: Exception, context: Mapping[str, Any]) -> HttpResponse:
     """What REST framework calls for every exception of a view."""
     if isinstance(error, exceptions.ValidationError):
-        wrong = _members(error.detail)
-        return problem(400, _sentence(wrong), errors=wrong)
+        return problem(400, sentence(error), errors=_members(error.detail))
     if isinstance(error, InputProblem):
         wrong = [{"member": error.member, "problem": error.problem}]
         return problem(400, str(error.detail), errors=wrong)
@@ -109,7 +108,9 @@ def _joined(path: str, name: str) -> str:
     return f"{path}.{name}" if path else name
 
 
-def _sentence(wrong: Sequence[Mapping[str, str]]) -> str:
+def sentence(error: exceptions.APIException) -> str:
+    """What is wrong, member by member."""
+    wrong = _members(error.detail)
     return "; ".join(
         f"{one['member']}: {one['problem']}" if one["member"] else one["problem"] for one in wrong
     )

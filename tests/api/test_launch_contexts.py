@@ -171,3 +171,25 @@ def test_no_patient_is_launched_on_the_record_of_another(launch_contexts, hospit
     assert own.status_code == 201, own.content
     with tenancy.bind(hospital):
         assert [row.user_id for row in LaunchContext.objects.all()] == [john.pk]
+
+
+@pytest.mark.spec("A1")
+@pytest.mark.parametrize(
+    ("body", "status", "said"),
+    [
+        ({"client_id": "growth-chart"}, 400, "user: This field is required."),
+        ({"jane@email.com": 1}, 400, "jane@email.com: Unknown member."),
+        (b"{", 400, "The body is not JSON, or names a member twice."),
+        (b"x" * 70_000, 413, "The body is larger than 64 KiB."),
+    ],
+)
+def test_a_body_that_cannot_be_used_is_recorded(
+    launch_contexts, hospital, token, body, status, said
+):
+    raw = token(hospital, "authfi/launch", client_id="ehr")
+    is_problem(launch_contexts.call("POST", hospital, raw, body), status)
+    [reason] = denials(hospital, Code.LAUNCH_DENY)
+    assert reason.startswith(f"the body was refused: {said}")
+    with tenancy.bind(hospital):
+        event = AuditEvent.objects.get(code=Code.LAUNCH_DENY)
+        assert (event.client_id, event.details["actor"]["id"]) == ("ehr", "ehr")

@@ -170,3 +170,16 @@ def test_a_huge_body(healthcare, mercy, token):
 @pytest.mark.parametrize("path", ["", "nothing", "tenants/", "tenants/a/nothing", "tenants/a/b/c"])
 def test_an_address_that_is_not_there(client, path):
     is_problem(client.get(f"/api/v1/{path}"), 404)
+
+
+@pytest.mark.spec("A1", "T6")
+def test_a_body_that_cannot_be_used_is_recorded_where_its_token_is_from(
+    healthcare, mercy, platform, token
+):
+    with tenancy.bind(platform):
+        before = len(denials(platform))
+    is_problem(healthcare.call("PUT", mercy, token(platform), {"preset": 1}), 400)
+    assert denials(platform)[before:] == ["the body was refused: preset: Not a valid string."]
+    assert denials(mercy) == []
+    is_problem(healthcare.call("PUT", mercy, token(mercy), {"preset": "custom", "x": 1}), 400)
+    assert denials(mercy) == ["the body was refused: x: Unknown member."]

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from consent import requests
 from consent.models import Consent, ConsentRequest
-from tests.consent.conftest import AWAY, CHANGE_ALLERGIES, VIEW_LABS, WHO, sign_in
+from tests.consent.conftest import AWAY, CHANGE_ALLERGIES, VIEW_LABS, WHO, events_of, sign_in
 
 
 def url(tenant, asked):
@@ -115,13 +115,19 @@ def test_scopes_in_the_form_are_ignored(pat, ask, mercy):
     assert Consent.objects.get().scopes == f"{VIEW_LABS.scope} {WHO.scope}"
 
 
-@pytest.mark.spec("C4")
+@pytest.mark.spec("A1", "C4")
 def test_answer_to_another_question_is_refused(pat, ask, mercy):
     asked, other = ask(pat), ask(pat, items=[VIEW_LABS])
     response = post(pat, mercy, asked, decision="allow", shown=requests.digest(other))
     assert response.status_code == 409
     assert "not what you were asked" in text_of(response)
     assert not Consent.objects.exists()
+    [event] = events_of("consent.deny")
+    assert (event.outcome, event.client_id) == ("denied", "growth-chart")
+    assert event.details["reason"] == "the answer does not fit what is asked"
+    assert event.details["object"] == f"ConsentRequest/{asked.pk}"
+    assert event.details["patient"] == "456"
+    assert event.details["actor"]["id"] == str(pat.user.pk)
 
 
 @pytest.mark.parametrize("data", [{}, {"decision": "maybe"}, {"decision": "allow", "shown": ""}])
@@ -131,7 +137,7 @@ def test_no_answer_is_a_clear_refusal(pat, ask, mercy, data):
     assert not Consent.objects.exists()
 
 
-@pytest.mark.spec("O7")
+@pytest.mark.spec("A1", "O7")
 @pytest.mark.parametrize("method", ["get", "post"])
 def test_strangers_find_nothing(pat, dr_ada, ask, mercy, lakeside, method):
     asked = ask(pat)
@@ -145,6 +151,12 @@ def test_strangers_find_nothing(pat, dr_ada, ask, mercy, lakeside, method):
         assert "There is nothing to decide here" in text_of(answer)
         assert "Growth Chart" not in text_of(answer)
     assert not Consent.objects.exists()
+    refused = sorted(events_of("consent.deny"), key=lambda event: event.seq)
+    who = [str(dr_ada.user.pk), str(pat.user.pk), "", str(pat.user.pk)]
+    assert [event.details["actor"]["id"] for event in refused] == who
+    for event in refused:
+        assert (event.outcome, event.client_id) == ("denied", "")
+        assert event.details["reason"] == "the question was not put to this session"
 
 
 @pytest.mark.spec("O7")

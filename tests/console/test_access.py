@@ -41,7 +41,7 @@ def test_admins_and_privacy_officers_read_the_trail(mercy, role):
         assert response["Cache-Control"].count("no-store")
 
 
-@pytest.mark.spec("A14", "T6")
+@pytest.mark.spec("A1", "A14", "T6")
 @pytest.mark.parametrize("role", ["doctor", "nurse", "patient"])
 def test_nobody_else_does(mercy, role, readings):
     reader = Reader(a_person(mercy, role))
@@ -52,6 +52,24 @@ def test_nobody_else_does(mercy, role, readings):
         assert b"Not allowed" in response.content
         assert str(event.pk).encode() not in response.content
     assert readings(mercy) == []
+    with tenancy.bind(mercy):
+        refused = list(AuditEvent.objects.filter(code="admin.deny").order_by("seq"))
+        told = [(row.outcome, row.details["object"], row.details["actor"]) for row in refused]
+    who = {"type": "person", "id": str(reader.person.user.pk), "roles": [role], "aal": 2}
+    asked = [f"GET {reader.base}/{page}" for page in (*PAGES, f"console/audit/{event.pk}")]
+    assert told == [("denied", page, who) for page in asked]
+
+
+@pytest.mark.spec("A1", "V8")
+def test_a_refusal_that_cannot_be_recorded_is_a_refusal_all_the_same(mercy, monkeypatch):
+    reader = Reader(a_person(mercy, "doctor"))
+
+    def fails(*_events):
+        raise record.AuditUnavailableError("the disk is full")
+
+    monkeypatch.setattr(record, "record", fails)
+    reader.client.raise_request_exception = False
+    assert reader.get("console").status_code == 503
 
 
 @pytest.mark.spec("T6")
