@@ -1,11 +1,10 @@
-"""The hash chain of each tenant: append to it, walk it, verify it (A5, A8; design D7).
+"""The hash chain of each tenant: append to it and walk it (A5, A8; design D7).
 
 A leaf is the SHA-256 of the RFC 8785 JSON of every stored column except the chain's own; a hash
 is the SHA-256 of label, tenant, number, previous hash and leaf. PostgreSQL appends in its function
 `audit_append`; what SQLite does instead is here, and the format is the same.
 """
 
-import time
 from binascii import b2a_base64
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -21,10 +20,7 @@ import orjson
 import psycopg
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.utils import timezone
 
-from audit import signature
-from audit.merkle import Tree
 from authfi.lib import tenancy
 from authfi.lib.tenancy import TenantRef
 
@@ -63,18 +59,6 @@ class ChainBrokenError(RuntimeError):
     def __init__(self, seq: int, reason: str) -> None:
         super().__init__(f"record {seq}: {reason}")
         self.found = Break(seq, reason)
-
-
-@dataclass(frozen=True, slots=True)
-class Verification:
-    """What a verification found. An empty chain has count, first and last number 0."""
-
-    tenant: str
-    first_seq: int
-    last_seq: int
-    count: int
-    verified_at: datetime
-    broken: Break | None
 
 
 def rfc3339(at: datetime) -> str:
@@ -177,25 +161,25 @@ _INSERT = (
     "client_id, request_id, details, leaf, seq, prev, hash) "
     "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
 )
-_MOVE_HEAD = (
-    "INSERT INTO audit_head (tenant_id, seq, hash) VALUES (%s, %s, %s) "
-    "ON CONFLICT (tenant_id) DO UPDATE SET seq = excluded.seq, hash = excluded.hash"
-)
+_MOVE_HEAD = "UPDATE audit_head SET seq = %s, hash = %s WHERE tenant_id = %s"
+_FIRST_HEAD = "INSERT INTO audit_head (seq, hash, tenant_id) VALUES (%s, %s, %s)"
 
 
 def _append_here(connection: BaseDatabaseWrapper, tenant_id: UUID, rows: Sequence[Row]) -> None:
-    prefix, chained = link_prefix(tenant_id), []
+    """Each event, then the head: the triggers let neither go further than one step (A7)."""
+    prefix = link_prefix(tenant_id)
     with connection.cursor() as cursor:
         cursor.execute("SELECT seq, hash FROM audit_head WHERE tenant_id = %s", [tenant_id.hex])
         seq, head = cursor.fetchone() or (0, FIRST_PREV)
         for row in rows:
             seq, prev = seq + 1, head
             head = sha256(prefix + seq.to_bytes(8, "big") + prev + row.leaf).digest()
-            at = row.at.astimezone(UTC).replace(tzinfo=None)
-            stored = row._replace(at=at.isoformat(" ", "microseconds"))  # type: ignore[arg-type]
-            chained.append((tenant_id.hex, row.id.hex, *stored[2:], seq, prev, head))
-        cursor.executemany(_INSERT, chained)
-        cursor.execute(_MOVE_HEAD, [tenant_id.hex, seq, head])
+            at = row.at.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
+            event = (tenant_id.hex, row.id.hex, at, *row[3:], seq, prev, head)
+            cursor.execute(_INSERT, event)
+            cursor.execute(_MOVE_HEAD, [seq, head, tenant_id.hex])
+            if not cursor.rowcount:
+                cursor.execute(_FIRST_HEAD, [seq, head, tenant_id.hex])
 
 
 def make_partitions() -> None:
@@ -213,8 +197,10 @@ def snapshot(tenant: TenantRef) -> Iterator[BaseDatabaseWrapper]:
     try:
         with tenancy.bind(tenant):
             connection.connect()
+        is_postgres = connection.vendor == "postgresql"
+        if not is_postgres:
+            connection.connection.text_factory = _any_text
         with connection.cursor() as cursor:
-            is_postgres = connection.vendor == "postgresql"
             cursor.execute(
                 "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY" if is_postgres else "BEGIN"
             )
@@ -223,29 +209,38 @@ def snapshot(tenant: TenantRef) -> Iterator[BaseDatabaseWrapper]:
         connection.close()
 
 
+def _any_text(raw: bytes) -> str:
+    """Text of SQLite even where it is none: a changed row must be readable to be named."""
+    return raw.decode(errors="surrogateescape")
+
+
 # Times leave the database as text with microseconds: milliseconds are stored, and a row that has
-# more was changed. UUIDs leave it in their usual spelling.
+# more was changed. UUIDs leave it in their usual spelling. SQLite keeps what it is given: what is
+# not text of the one form that is written leaves it as NULL.
 _TIME = {
     "postgresql": "to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US')",
-    "sqlite": "substr(at, 1, 10) || 'T' || substr(at, 12)",
+    "sqlite": "CASE WHEN typeof(at) = 'text' AND length(CAST(at AS BLOB)) IN (19, 26) "
+    "AND substr(at, 11, 1) = ' ' THEN substr(at, 1, 10) || 'T' || substr(at, 12) END",
 }
 _ID = {
     "postgresql": "id::text",
-    "sqlite": "substr(id, 1, 8) || '-' || substr(id, 9, 4) || '-' || substr(id, 13, 4) || '-' "
-    "|| substr(id, 17, 4) || '-' || substr(id, 21)",
+    "sqlite": "CASE WHEN typeof(id) = 'text' AND length(CAST(id AS BLOB)) = 32 "
+    "THEN substr(id, 1, 8) || '-' || substr(id, 9, 4) || '-' || substr(id, 13, 4) || '-' "
+    "|| substr(id, 17, 4) || '-' || substr(id, 21) END",
 }
 _EVENTS = (
     "SELECT seq, prev, hash, leaf, {time}, actor_index, client_id, code, details, {id}, outcome, "
     "patient_index, request_id FROM audit_event WHERE tenant_id = {tenant} AND seq > {after} "
     "ORDER BY seq"
 )
-_CHECKPOINTS = (
+CHECKPOINTS = (
     "SELECT size, root, head, frontier, {time}, kid, signature FROM audit_checkpoint "
     "WHERE tenant_id = {tenant} ORDER BY size"
 )
+TIME_OF_NEXT = "SELECT {time} FROM audit_event WHERE tenant_id = {tenant} AND seq = {after} + 1"
 
 
-def _stream(
+def stream(
     connection: BaseDatabaseWrapper, query: str, tenant_id: UUID, after: int = 0
 ) -> Iterator[list[tuple[Any, ...]]]:
     """Rows in lists of bounded length, as the database's driver gives them."""
@@ -257,10 +252,10 @@ def _stream(
     )
     if connection.vendor == "postgresql":
         cursor: Any = psycopg.ServerCursor(connection.connection, f"c{hash(query) & 0xFFFFFF}")
-        cursor.execute(sql, binary=True)
     else:
-        cursor = connection.connection.execute(sql)
+        cursor = connection.connection.cursor()
     with connection.wrap_database_errors:
+        cursor.execute(sql, **({"binary": True} if connection.vendor == "postgresql" else {}))
         while rows := cursor.fetchmany(READ_ROWS):
             yield rows
     cursor.close()
@@ -279,9 +274,11 @@ def walk(
     Raises ChainBrokenError at the first that is not what was written.
     """
     prefix, tenant_text = link_prefix(tenant.id), str(tenant.id)
-    for rows in _stream(connection, _EVENTS, tenant.id, after):
+    for rows in stream(connection, _EVENTS, tenant.id, after):
         for seq, prev, digest, leaf, at, *columns in rows:
             after += 1
+            if not isinstance(seq, int):
+                raise ChainBrokenError(after, "was changed")
             if seq != after:
                 reason = "is missing" if seq > after else f"was added: {seq} occurs twice"
                 raise ChainBrokenError(after, reason)
@@ -300,97 +297,3 @@ def walk(
             yield seq, head
         if progress:
             progress(after)
-
-
-def verify(tenant: TenantRef, *, progress: Callable[[int], None] | None = None) -> Verification:
-    """Check every event, the head and every checkpoint of a tenant, as they are at this moment.
-
-    `progress` is told the number of events read so far. Reads only, in bounded memory.
-    Raises django.db.DatabaseError, ImproperlyConfigured (no key to check checkpoints with).
-    """
-    verified_at, count, broken = timezone.now(), 0, None
-    with snapshot(tenant) as connection:
-        checkpoints = _Checkpoints(connection, tenant)
-        head = FIRST_PREV
-        try:
-            for count, head in walk(connection, tenant, progress=progress):
-                checkpoints.follow(count, head)
-            checkpoints.finish(count)
-            _check_head(connection, tenant, count, head)
-        except ChainBrokenError as error:
-            broken = error.found
-    return Verification(tenant.slug, min(count, 1), count, count, verified_at, broken)
-
-
-class _Checkpoints:
-    """Compares a tenant's checkpoints with the events as they go by."""
-
-    def __init__(self, connection: BaseDatabaseWrapper, tenant: TenantRef) -> None:
-        self.tenant_id = tenant.id
-        self.tree = Tree()
-        self.covered = 0
-        streams = _stream(connection, _CHECKPOINTS, tenant.id)
-        self.waiting = (row for rows in streams for row in rows)
-        self.next = next(self.waiting, None)
-
-    def follow(self, seq: int, head: bytes) -> None:
-        """Raises ChainBrokenError."""
-        self.tree.append(head)
-        if self.next and self.next[0] == seq:
-            self._check(head, *self.next)
-            self.covered, self.next = seq, next(self.waiting, None)
-
-    def finish(self, count: int) -> None:
-        """Raises ChainBrokenError where a checkpoint knows of more events than there are."""
-        if self.next:
-            reason = f"is missing: a checkpoint was signed over {self.next[0]} records"
-            raise ChainBrokenError(count + 1, reason)
-
-    def _check(
-        self,
-        walked: bytes,
-        size: int,
-        root: bytes,
-        head: bytes,
-        frontier: bytes,
-        time_text: str,
-        kid: str,
-        signed: bytes,
-    ) -> None:
-        at = time_text[:23] + "Z"
-        message = signature.statement(self.tenant_id, size, root, head, at, kid)
-        if kid != signature.kid() or not signature.is_valid(message, signed):
-            raise ChainBrokenError(size, "has a checkpoint with a wrong signature")
-        if (head, root) != (walked, self.tree.root()):
-            reason = f"or one up to {size} was rewritten: the signed checkpoint at {size} differs"
-            raise ChainBrokenError(self.covered + 1, reason)
-        if frontier != self.tree.stored_frontier():
-            raise ChainBrokenError(size, "has a checkpoint with a wrong frontier")
-
-
-def _check_head(
-    connection: BaseDatabaseWrapper, tenant: TenantRef, count: int, head: bytes
-) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT seq, hash FROM audit_head WHERE tenant_id = %s",
-            [tenant.id if connection.vendor == "postgresql" else tenant.id.hex],
-        )
-        seq, stored = cursor.fetchone() or (0, FIRST_PREV)
-    if seq > count:
-        raise ChainBrokenError(count + 1, f"is missing: the chain's head is at {seq}")
-    if (seq, bytes(stored)) != (count, head):
-        raise ChainBrokenError(max(count, 1), f"is the last, but the chain's head is at {seq}")
-
-
-_recent: dict[UUID, tuple[float, Verification]] = {}
-
-
-def recent_verification(tenant: TenantRef, max_age_seconds: float = 20) -> Verification:
-    """The last verification of this process if it is recent, else a new one. Raises as `verify`."""
-    made_at, found = _recent.get(tenant.id, (0.0, None))
-    if found and time.monotonic() - made_at < max_age_seconds:
-        return found
-    fresh = verify(tenant)
-    _recent[tenant.id] = (time.monotonic(), fresh)
-    return fresh

@@ -1,19 +1,22 @@
 """Signed checkpoints of a chain, so that its past cannot be rewritten as a whole (A6, A8)."""
 
+from django.db import IntegrityError
 from django.utils import timezone
 
-from audit import chain, signature
+from audit import anchors, chain, signature
 from audit.merkle import Tree
 from audit.models import AuditCheckpoint
 from authfi.lib import tenancy
 from authfi.lib.tenancy import TenantRef
+from authfi.lib.transaction import transaction
 
 
 def seal(tenant: TenantRef) -> AuditCheckpoint | None:
     """Check the events behind the last checkpoint and sign a new one; None where there are none.
 
-    Two processes sealing at once make one checkpoint. Raises chain.ChainBrokenError: what does not
-    verify is not signed.
+    The newest goes to the anchor file too. Two processes sealing at once make one checkpoint.
+    Raises chain.ChainBrokenError (what does not verify is not signed), ImproperlyConfigured (no
+    key, no readable anchor file), OSError (the anchor file cannot be written).
     """
     with tenancy.bind(tenant):
         last = AuditCheckpoint.objects.first()
@@ -23,7 +26,9 @@ def seal(tenant: TenantRef) -> AuditCheckpoint | None:
             for _, digest in chain.walk(connection, tenant, after=sealed, head=head):
                 tree.append(digest)
                 head = digest
-        return _sign(tenant, tree, head) if tree.size > sealed else None
+        made = _sign(tenant, tree, head) if tree.size > sealed else None
+        _anchor(made or last)
+        return made
 
 
 def _resume(last: AuditCheckpoint | None) -> tuple[Tree, bytes]:
@@ -38,6 +43,7 @@ def _resume(last: AuditCheckpoint | None) -> tuple[Tree, bytes]:
 
 
 def _sign(tenant: TenantRef, tree: Tree, head: bytes) -> AuditCheckpoint:
+    signature.prepare()
     now = timezone.now()
     checkpoint = AuditCheckpoint(
         tenant_id=tenant.id,
@@ -49,8 +55,27 @@ def _sign(tenant: TenantRef, tree: Tree, head: bytes) -> AuditCheckpoint:
         kid=signature.kid(),
     )
     checkpoint.signature = signature.sign(_statement(checkpoint))
-    AuditCheckpoint.objects.bulk_create([checkpoint], ignore_conflicts=True)
+    try:
+        with transaction():
+            checkpoint.save(force_insert=True)
+    except IntegrityError:
+        # Another process was faster; what it signed is as good.
+        return AuditCheckpoint.objects.get(size=tree.size)
     return checkpoint
+
+
+def _anchor(checkpoint: AuditCheckpoint | None) -> None:
+    if checkpoint is None:
+        return
+    anchor = anchors.Anchor(
+        size=checkpoint.size,
+        root=bytes(checkpoint.root).hex(),
+        head=bytes(checkpoint.head).hex(),
+        time=chain.rfc3339(checkpoint.at),
+        kid=checkpoint.kid,
+        signature=bytes(checkpoint.signature).hex(),
+    )
+    anchors.keep(checkpoint.tenant_id, anchor)
 
 
 def _statement(checkpoint: AuditCheckpoint) -> bytes:

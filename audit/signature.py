@@ -1,4 +1,7 @@
-"""The key that signs checkpoints: a file which the database's roles cannot read (A6)."""
+"""The key that signs checkpoints: a file which the database's roles cannot read (A6).
+
+Only who is about to sign makes it; to check with a new key would call every chain broken.
+"""
 
 from functools import cache
 from pathlib import Path
@@ -16,6 +19,19 @@ from authfi.lib import localfiles
 
 _ES256 = ec.ECDSA(hashes.SHA256())
 _HALF = 32
+
+
+def prepare() -> None:
+    """Make the key where there never was one, outside production; called before signing.
+
+    Raises ImproperlyConfigured where it is missing although checkpoints were signed with it.
+    """
+    path = settings.AUDIT_KEY_FILE
+    if settings.PRODUCTION or path.exists():
+        return
+    if settings.AUDIT_ANCHOR_FILE.exists():
+        raise ImproperlyConfigured(f"the audit key is missing: {path}")
+    localfiles.read_or_create(path, _make)
 
 
 def kid() -> str:
@@ -57,8 +73,10 @@ def is_valid(message: bytes, signature: bytes) -> bool:
 @cache
 def _load(path: Path) -> tuple[ec.EllipticCurvePrivateKey, str]:
     try:
-        pem = path.read_bytes() if settings.PRODUCTION else localfiles.read_or_create(path, _make)
+        pem = path.read_bytes()
         key = serialization.load_pem_private_key(pem, password=None)
+    except FileNotFoundError as error:
+        raise ImproperlyConfigured(f"the audit key is missing: {path}") from error
     except (OSError, ValueError, TypeError) as error:
         raise ImproperlyConfigured(f"AUDIT_KEY_FILE: {path} is not a readable PEM key") from error
     if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):

@@ -193,10 +193,54 @@ GRANT EXECUTE ON FUNCTION {APPEND_SIGNATURE} TO {{app}};
 RESET ROLE;
 """
 
+# SQLite fires no DELETE trigger for a row that REPLACE pushes out, so each INSERT looks for rows in
+# its way by every unique key, the hidden `rowid` among them.
 SQLITE_TRIGGER = """
-CREATE TRIGGER {table}_no_{verb} BEFORE {verb} ON {table}
+CREATE TRIGGER {name} BEFORE {verb} ON {table} WHEN {refused}
 BEGIN SELECT RAISE(ABORT, 'the audit trail is append-only'); END
 """
+SQLITE_HEAD = "SELECT {column} FROM audit_head WHERE tenant_id = NEW.tenant_id"
+SQLITE_EVENT = (
+    "SELECT 1 FROM audit_event WHERE tenant_id = NEW.tenant_id AND seq = NEW.seq "
+    "AND hash = NEW.hash"
+)
+SQLITE_REFUSED = (
+    ("audit_event_no_UPDATE", "UPDATE", "audit_event", "1"),
+    ("audit_event_no_DELETE", "DELETE", "audit_event", "1"),
+    (
+        "audit_event_only_next",
+        "INSERT",
+        "audit_event",
+        ("EXISTS (SELECT 1 FROM audit_event WHERE id = NEW.id OR rowid = NEW.rowid "
+        "OR (tenant_id = NEW.tenant_id AND seq = NEW.seq)) "
+        f"OR NEW.seq IS NOT COALESCE(({SQLITE_HEAD.format(column='seq')}), 0) + 1 "
+        f"OR NEW.prev IS NOT COALESCE(({SQLITE_HEAD.format(column='hash')}), zeroblob(32))"),
+    ),
+    ("audit_checkpoint_no_UPDATE", "UPDATE", "audit_checkpoint", "1"),
+    ("audit_checkpoint_no_DELETE", "DELETE", "audit_checkpoint", "1"),
+    (
+        "audit_checkpoint_only_new",
+        "INSERT",
+        "audit_checkpoint",
+        ("EXISTS (SELECT 1 FROM audit_checkpoint WHERE id = NEW.id OR rowid = NEW.rowid "
+        "OR (tenant_id = NEW.tenant_id AND size = NEW.size))"),
+    ),
+    ("audit_head_no_DELETE", "DELETE", "audit_head", "1"),
+    (
+        "audit_head_only_next",
+        "UPDATE",
+        "audit_head",
+        ("NEW.tenant_id IS NOT OLD.tenant_id OR NEW.rowid IS NOT OLD.rowid "
+        f"OR NEW.seq IS NOT OLD.seq + 1 OR NOT EXISTS ({SQLITE_EVENT} AND prev = OLD.hash)"),
+    ),
+    (
+        "audit_head_only_first",
+        "INSERT",
+        "audit_head",
+        ("EXISTS (SELECT 1 FROM audit_head WHERE tenant_id = NEW.tenant_id OR rowid = NEW.rowid) "
+        f"OR NEW.seq IS NOT 1 OR NOT EXISTS ({SQLITE_EVENT})"),
+    ),
+)
 
 UNDO = f"""
 DROP FUNCTION {APPEND_SIGNATURE};
@@ -216,9 +260,10 @@ def make_trail(apps, schema_editor):
             run(schema_editor, APP_RIGHTS)
         return
     schema_editor.create_model(apps.get_model("audit", "AuditEvent"))
-    for table in ("audit_event", "audit_checkpoint"):
-        for verb in ("UPDATE", "DELETE"):
-            schema_editor.execute(SQLITE_TRIGGER.format(table=table, verb=verb))
+    for name, verb, table, refused in SQLITE_REFUSED:
+        schema_editor.execute(
+            SQLITE_TRIGGER.format(name=name, verb=verb, table=table, refused=refused)
+        )
 
 
 def drop_trail(apps, schema_editor):
@@ -226,8 +271,8 @@ def drop_trail(apps, schema_editor):
     if schema_editor.connection.vendor == "postgresql":
         run(schema_editor, UNDO)
         return
-    for verb in ("UPDATE", "DELETE"):
-        schema_editor.execute(f"DROP TRIGGER audit_checkpoint_no_{verb}")
+    for name, *_rest in SQLITE_REFUSED:
+        schema_editor.execute(f"DROP TRIGGER {name}")
     schema_editor.delete_model(apps.get_model("audit", "AuditEvent"))
 
 

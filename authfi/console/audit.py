@@ -6,7 +6,7 @@ from django.http import HttpResponse
 from django.shortcuts import render
 
 from authfi.console import audit_rows, audit_search, verification
-from authfi.console.trail_page import record_reading, trail_page
+from authfi.console.trail_page import reading_events, record_reading, trail_page
 from tenants.http import TenantRequest
 
 
@@ -18,7 +18,8 @@ def audit(request: TenantRequest) -> HttpResponse:
         rows, names = audit_rows.rows_of([])
         return _page(request, form, {"rows": rows, "apps": names.apps}, status=400)
     search = form.search()
-    found = audit_search.find(search)
+    with reading_events():
+        found = audit_search.find(search)
     rows, names = audit_rows.rows_of(found.events)
     record_reading(
         request,

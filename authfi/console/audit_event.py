@@ -10,7 +10,7 @@ from django.shortcuts import render
 
 from audit.models import AuditEvent
 from authfi.console import audit_rows
-from authfi.console.trail_page import record_reading, trail_page
+from authfi.console.trail_page import reading_events, record_reading, trail_page
 from tenants.http import TenantRequest
 
 #: Details that have a place of their own on the page.
@@ -47,7 +47,8 @@ def audit_event(request: TenantRequest, event_id: UUID) -> HttpResponse:
 
 def get_event(event_id: UUID) -> AuditEvent:
     """An event of the bound tenant. Raises Http404."""
-    event = AuditEvent.objects.filter(pk=event_id).first()
+    with reading_events():
+        event = AuditEvent.objects.filter(pk=event_id).first()
     if event is None:
         raise Http404
     return event

@@ -11,7 +11,7 @@ from audit.models import AuditEvent
 from authfi.accounts.models import User
 from authfi.console import audit_rows, verification
 from authfi.console.audit_search import Search, find
-from authfi.console.trail_page import record_reading, trail_page
+from authfi.console.trail_page import reading_events, record_reading, trail_page
 from smart.models import Application, Grant, HealthcareModule
 from tenants import http
 from tenants.http import TenantRequest
@@ -24,7 +24,9 @@ MAX_COUNTED = 10_000
 @trail_page
 def overview(request: TenantRequest) -> HttpResponse:
     """State of the healthcare module, a few numbers, the latest events."""
-    latest, _names = audit_rows.rows_of(find(Search()).events[:LATEST])
+    with reading_events():
+        events = find(Search()).events
+    latest, _names = audit_rows.rows_of(events[:LATEST])
     record_reading(request, object="latest", details={"returned": len(latest)})
     context = {
         "section": "overview",

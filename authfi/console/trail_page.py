@@ -1,9 +1,12 @@
 """What pages that show the audit trail share: who may open them, and that it is recorded (A14)."""
 
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import wraps
 from typing import Any
 
+from django.db import DatabaseError
 from django.http import HttpResponse
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
@@ -16,7 +19,22 @@ from authfi.accounts.models import Role
 from tenants import pages
 from tenants.http import TenantRequest
 
+logger = logging.getLogger(__name__)
+
 TrailView = Callable[..., HttpResponse]
+
+
+class TrailDamagedError(RuntimeError):
+    """Stored events cannot be read: somebody put into the database what was never written."""
+
+
+@contextmanager
+def reading_events() -> Iterator[None]:
+    """Around a query of the trail. Raises TrailDamagedError where what is stored is no event."""
+    try:
+        yield
+    except (DatabaseError, TypeError, ValueError) as error:
+        raise TrailDamagedError from error
 
 
 def trail_page(view: TrailView) -> View:
@@ -36,6 +54,15 @@ def trail_page(view: TrailView) -> View:
                 title=_("The audit trail is not available"),
                 text=_("Reading it is recorded, and that is not possible at the moment."),
                 next_step=_("Try again in a moment."),
+            )
+        except TrailDamagedError:
+            logger.exception("the audit trail cannot be read")
+            return pages.error_page(
+                request,
+                status=503,
+                title=_("The audit trail cannot be read"),
+                text=_("Stored records were changed or damaged, so they are not shown."),
+                next_step=_("Have an operator run audit_verify: it names the first of them."),
             )
 
     return wrapper

@@ -9,11 +9,20 @@ from uuid import UUID
 import pytest
 from django.db import OperationalError, connection, connections
 
-from audit import chain
+from audit import verify
 from audit.events import Actor, Code, Event, Outcome
 from audit.models import AuditEvent
 from authfi.lib import tenancy
 
+
+def is_postgres():
+    return connection.vendor == "postgresql"
+
+
+#: A column and an SQL value that the database keeps there, but no driver can read.
+UNREADABLE = (
+    ("at", "'infinity'") if is_postgres() else ("details", "CAST(x'ff' || details AS TEXT)")
+)
 DR_ADA = Actor.person(UUID(int=0xADA), roles=("doctor",), aal=2)
 
 
@@ -45,7 +54,7 @@ def objects(tenant):
 
 def broken(tenant):
     """The first break that a verification of the tenant finds."""
-    found = chain.verify(tenant).broken
+    found = verify.verify(tenant).broken
     assert found is not None
     return found
 
@@ -53,10 +62,6 @@ def broken(tenant):
 def key(value):
     """A UUID as the database's driver takes it."""
     return value if connection.vendor == "postgresql" else value.hex
-
-
-def is_postgres():
-    return connection.vendor == "postgresql"
 
 
 class Forger:
@@ -73,6 +78,10 @@ class Forger:
     def edit(self, seq, column, value):
         where = "WHERE tenant_id = {tenant} AND seq = %s"
         self.run(f"UPDATE audit_event SET {column} = %s {where}", value, seq)
+
+    def edit_to(self, seq, column, expression):
+        where = "WHERE tenant_id = {tenant} AND seq = %s"
+        self.run(f"UPDATE audit_event SET {column} = {expression} {where}", seq)
 
     def columns(self, seq, *names):
         self.run(

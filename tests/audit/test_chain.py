@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import pytest
 
-from audit import chain, checkpoints, record
+from audit import chain, checkpoints, record, verify
 from audit.models import AuditHead
 from authfi.lib import tenancy
 from tests.audit.conftest import a_read, broken, forging, is_postgres, key, trail
@@ -72,7 +72,7 @@ def test_anyone_can_recompute_the_chain(mercy):
 def test_an_intact_chain_is_told_with_its_range(written):
     checkpoints.seal(written)
     seen: list[int] = []
-    found = chain.verify(written, progress=seen.append)
+    found = verify.verify(written, progress=seen.append)
     assert found.tenant == written.slug
     assert (found.first_seq, found.last_seq, found.count) == (1, 9, 9)
     assert found.broken is None
@@ -81,14 +81,14 @@ def test_an_intact_chain_is_told_with_its_range(written):
 
 def test_a_chain_without_events_is_intact():
     nobody = tenancy.TenantRef(id=uuid4(), slug="nobody")
-    found = chain.verify(nobody)
+    found = verify.verify(nobody)
     assert (found.first_seq, found.last_seq, found.count, found.broken) == (0, 0, 0, None)
 
 
 def test_a_long_chain_is_read_in_pieces(written, monkeypatch):
     monkeypatch.setattr(chain, "READ_ROWS", 2)
     seen: list[int] = []
-    assert chain.verify(written, progress=seen.append).count == 9
+    assert verify.verify(written, progress=seen.append).count == 9
     assert seen == [2, 4, 6, 8, 9]
 
 
@@ -134,6 +134,46 @@ def test_a_value_that_cannot_be_read_is_a_break(written):
         else:
             forger.edit(4, "details", 7)
     assert broken(written) == chain.Break(4, "was changed")
+
+
+@pytest.mark.spec("A5", "A8")
+@pytest.mark.parametrize("column", ["id", "at", "client_id", "details", "leaf", "prev", "hash"])
+def test_the_same_bytes_in_another_form_are_a_break(written, column):
+    """SQLite keeps any type in any column; PostgreSQL gets the nearest change that it takes."""
+    other = "CAST(x'ff' || {0} AS TEXT)" if column in BYTES else "CAST({0} AS BLOB)"
+    if is_postgres():
+        forms = {"id": "gen_random_uuid()", "at": "at + interval '1 millisecond'"}
+        other = forms.get(
+            column, "'x' || {0}" if column == "client_id" else "{0} || '\\x00'::bytea"
+        )
+    if is_postgres() and column in ("leaf", "prev", "hash"):
+        other = "sha256({0})"
+    with forging(written) as forger:
+        forger.edit_to(5, column, other.format(column))
+    assert broken(written).seq == 5
+
+
+BYTES = ("details", "leaf", "prev", "hash")
+
+
+@pytest.mark.spec("A5", "A8")
+@pytest.mark.parametrize(
+    ("column", "spelling"),
+    [
+        ("at", "substr(at, 1, 10) || 'T' || substr(at, 12)"),
+        ("at", "at || char(0) || 'x'"),
+        ("at", "at || '+00'"),
+        ("id", "upper(id) || ''"),
+        ("id", "id || char(0) || 'x'"),
+    ],
+)
+def test_another_spelling_of_a_time_or_an_id_is_a_break(written, column, spelling):
+    """PostgreSQL stores a number, which has one spelling: there another value is given."""
+    if is_postgres():
+        spelling = {"at": "at + interval '1 microsecond'", "id": "gen_random_uuid()"}[column]
+    with forging(written) as forger:
+        forger.edit_to(5, column, spelling)
+    assert broken(written) == chain.Break(5, "was changed")
 
 
 @pytest.mark.spec("A8")
@@ -242,16 +282,16 @@ def test_a_chain_computed_anew_contradicts_its_checkpoints(written):
 def test_a_chain_computed_anew_in_full_is_right_but_for_the_checkpoints(written):
     """The forger of these tests really computes a correct chain: only a checkpoint shows it."""
     rewrite_from(written, 1)
-    assert chain.verify(written).broken is None
+    assert verify.verify(written).broken is None
 
 
 @pytest.mark.spec("A9")
 def test_a_recent_verification_is_used_again_for_a_while(written, monkeypatch):
     clock = [100.0]
     monkeypatch.setattr(time, "monotonic", lambda: clock[0])
-    first = chain.recent_verification(written)
+    first = verify.recent_verification(written)
     record.record_for(written, a_read())
     clock[0] += 19
-    assert chain.recent_verification(written) is first
+    assert verify.recent_verification(written) is first
     clock[0] += 2
-    assert chain.recent_verification(written).count == 10
+    assert verify.recent_verification(written).count == 10

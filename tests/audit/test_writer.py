@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from django.db import connection
 
-from audit import chain, record, writer
+from audit import chain, record, verify, writer
 from authfi.lib import tenancy
 from tests.audit.conftest import a_read, objects, trail
 
@@ -65,7 +65,7 @@ def test_those_who_wait_share_one_commit(bound, gate):
             future.result(20)
     assert gate[2] == [1, 5]
     assert sorted(objects(bound)) == [f"Observation/{n}" for n in range(6)]
-    assert chain.verify(bound).broken is None
+    assert verify.verify(bound).broken is None
 
 
 @pytest.mark.spec("V8")
@@ -82,7 +82,7 @@ def test_a_row_that_cannot_be_stored_fails_its_own_caller_only(bound, gate):
         type(None),
     ]
     assert sorted(objects(bound)) == ["Observation/0", "Observation/1", "Observation/3"]
-    assert chain.verify(bound).broken is None
+    assert verify.verify(bound).broken is None
 
 
 @pytest.mark.spec("V8")
@@ -122,7 +122,7 @@ def test_a_lost_connection_fails_closed_and_is_opened_again(bound, monkeypatch):
         record.record(a_read(2))
     record.record(a_read(3))
     assert objects(bound) == ["Observation/1", "Observation/3"]
-    assert chain.verify(bound).broken is None
+    assert verify.verify(bound).broken is None
 
 
 @pytest.mark.spec("A5")
@@ -135,7 +135,7 @@ def test_two_processes_write_one_gapless_chain(mercy):
             record.record(a_read(number))
     assert [process.wait(60) for process in running] == [0, 0]
     assert [event.seq for event in trail(mercy)] == list(range(1, 452))
-    found = chain.verify(mercy)
+    found = verify.verify(mercy)
     assert (found.count, found.broken) == (451, None)
 
 
@@ -151,4 +151,4 @@ def test_a_forked_process_starts_a_writer_of_its_own(bound):
     until(lambda: os.waitpid(child, os.WNOHANG) == (child, 0))
     record.record(a_read(3))
     assert objects(bound) == ["Observation/1", "Observation/2", "Observation/3"]
-    assert chain.verify(bound).broken is None
+    assert verify.verify(bound).broken is None

@@ -4,7 +4,7 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError
 
-from audit import chain
+from audit import verify
 from authfi.accounts.models import Session
 from authfi.console import verification
 from authfi.lib import tenancy
@@ -70,7 +70,7 @@ def test_another_tenants_edit_is_not_ours(admin, mercy, lakeside, dr_ada, tell):
     tell(lakeside, read_by(dr_ada))
     with forging(lakeside) as forger:
         forger.edit(1, "client_id", "another-app")
-    assert chain.verify(lakeside).broken
+    assert verify.verify(lakeside).broken
     assert 'data-verdict="intact"' in verdict(admin)
 
 
@@ -86,7 +86,7 @@ def test_where_nothing_can_be_verified_nothing_is_said_to_be_intact(admin, monke
     def fails(*_args, **_kwargs):
         raise error
 
-    monkeypatch.setattr(chain, "recent_verification", fails)
+    monkeypatch.setattr(verify, "recent_verification", fails)
     html = verdict(admin, "console/audit")
     assert 'data-verdict="unknown"' in html
     assert ">Intact<" not in html
