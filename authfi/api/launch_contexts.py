@@ -67,10 +67,10 @@ def _open(wanted: dict[str, Any], actor: events.Actor) -> Launch:
             actor=actor,
         )
     except LaunchRefusedError as error:
-        _record_refusal(wanted, actor, error.reason)
+        _record_refusal(wanted, application, actor, error.reason)
         raise serializers.ValidationError(error.reason) from error
     except InputProblem as error:
-        _record_refusal(wanted, actor, str(error.detail))
+        _record_refusal(wanted, application, actor, str(error.detail))
         raise
 
 
@@ -84,16 +84,20 @@ def _find_user(named: str) -> User | None:
         return None
 
 
-def _record_refusal(wanted: dict[str, Any], actor: events.Actor, reason: str) -> None:
+def _record_refusal(
+    wanted: dict[str, Any], application: Application | None, actor: events.Actor, reason: str
+) -> None:
+    """The trail's `client_id` is stored in clear: what names no app goes with the details."""
     patient = wanted.get("patient")
+    claimed = {} if application else {"claimed_client_id": wanted["client_id"]}
     record.record(
         events.Event(
             code=events.Code.LAUNCH_DENY,
             outcome=events.Outcome.DENIED,
             actor=actor,
-            client_id=wanted["client_id"],
+            client_id=application.client_id if application else "",
             patient=f"Patient/{patient}" if patient else "",
             reason=reason,
-            details={"on_behalf_of": wanted["user"]},
+            details={"on_behalf_of": wanted["user"], **claimed},
         )
     )

@@ -3,7 +3,7 @@
 SMART App Launch 2.2.0, "Obtain authorization code"; AUTZ-01 to AUTZ-24, EHRL-04 to EHRL-10.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from functools import wraps
 from typing import Final, cast
@@ -24,7 +24,7 @@ from consent.models import Consent
 from smart.models import AuthorizationRequest
 from smart.server import authorize_checks as checks
 from smart.server import authorize_grant as granting
-from smart.server import redirect_uris
+from smart.server import client_auth, redirect_uris
 from smart.server.errors import (
     AccessDenied,
     ClientNotProvenError,
@@ -67,10 +67,12 @@ def authorize(request: TenantRequest) -> HttpResponse:
     """Check a request, keep it, and go on at an address of our own."""
     try:
         asked = checks.parse(request.META.get("QUERY_STRING", ""))
+    except ClientNotProvenError as error:
+        return _not_proven(request, error, "")
+    try:
         application, redirect_uri = checks.find_client(asked)
     except ClientNotProvenError as error:
-        _record_denied(events.Actor.anonymous(), str(error), "invalid_request")
-        return _error_page(request, _("The app sent a request that cannot be used: %s.") % error)
+        return _not_proven(request, error, asked.get("client_id"))
     try:
         checked = checks.check(asked, application, redirect_uri)
         if "none" in checked.prompt:
@@ -89,10 +91,11 @@ def authorize_continue(request: TenantRequest, request_id: UUID) -> HttpResponse
     """Go on with a kept request: sign-in, then consent, then the answer; each comes back here."""
     kept = _find(request, request_id)
     if kept is None:
-        return _not_open(request)
+        return _not_open(request, request_id, "the request is not one of this browser's")
     asked = granting.Pending.of(kept)
     if kept.finished_at is not None:
-        return granting.answer_again(asked, signin.person(request)) or _not_open(request)
+        again = granting.answer_again(asked, signin.person(request))
+        return again or _not_open(request, request_id, "the request was answered before")
     try:
         if kept.expires_at <= timezone.now():
             raise AccessDenied("the sign-in took too long")
@@ -176,7 +179,19 @@ def _find(request: TenantRequest, request_id: UUID) -> AuthorizationRequest | No
     )
 
 
-def _not_open(request: TenantRequest) -> HttpResponse:
+def _not_proven(
+    request: TenantRequest, error: ClientNotProvenError, claimed_id: str
+) -> HttpResponse:
+    client_id, details = client_auth.named(claimed_id)
+    _record_denied(
+        _actor(request), str(error), "invalid_request", client_id=client_id, details=details
+    )
+    return _error_page(request, _("The app sent a request that cannot be used: %s.") % error)
+
+
+def _not_open(request: TenantRequest, request_id: UUID, reason: str) -> HttpResponse:
+    details = {"request": str(request_id)}
+    _record_denied(_actor(request), reason, "invalid_request", details=details)
     return _error_page(request, _("This request for access is not open in this browser."))
 
 
@@ -201,7 +216,14 @@ def _actor(request: TenantRequest) -> events.Actor:
     return signin.actor(user, aal=signin.assurance(request).aal)
 
 
-def _record_denied(actor: events.Actor, reason: str, rule: str, client_id: str = "") -> None:
+def _record_denied(
+    actor: events.Actor,
+    reason: str,
+    rule: str,
+    *,
+    client_id: str = "",
+    details: Mapping[str, str] | None = None,
+) -> None:
     record.record(
         events.Event(
             code=events.Code.LAUNCH_DENY,
@@ -210,6 +232,7 @@ def _record_denied(actor: events.Actor, reason: str, rule: str, client_id: str =
             client_id=client_id,
             reason=reason,
             rule=rule,
+            details=details or {},
         )
     )
 

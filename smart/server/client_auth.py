@@ -7,6 +7,7 @@ import base64
 import hmac
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from urllib.parse import unquote
 
 from smart.models import Application
@@ -14,6 +15,7 @@ from smart.models.handles import handle_digest
 from smart.server.errors import InvalidClient, InvalidRequest
 
 _CLIENT_ID = re.compile(r"[A-Za-z0-9_.-]{1,100}")
+_CLAIM_LENGTH = 255
 _BODY_CREDENTIALS = ("client_secret", "client_assertion", "client_assertion_type")
 
 
@@ -47,7 +49,37 @@ def find(client_id: str) -> Application | None:
     return Application.objects.filter(client_id=client_id, state=Application.State.ACTIVE).first()
 
 
+def claimed(authorization: str, form: Mapping[str, str]) -> str:
+    """The client id that a request names, proven or not; "" where it names none."""
+    with suppress(InvalidClient):
+        return _basic(authorization)[0]
+    return form.get("client_id", "")
+
+
+def named(claimed_id: str) -> tuple[str, dict[str, str]]:
+    """`client_id` and `details` of an event about a caller who is not proven.
+
+    The trail's `client_id` is stored in clear, so it holds ids of apps of ours only; what else was
+    claimed may be anything, a patient's name too, and is sealed with the details.
+    """
+    application = find(claimed_id)
+    if application is not None:
+        return application.client_id, {}
+    return "", {"claimed_client_id": claimed_id[:_CLAIM_LENGTH]} if claimed_id else {}
+
+
 def _by_secret(authorization: str) -> Application:
+    client_id, secret = _basic(authorization)
+    application = find(client_id)
+    sent = handle_digest("client_secret", secret)
+    known = application.secret_digest if application else ""
+    if application is None or not hmac.compare_digest(known.encode(), sent.encode()):
+        raise InvalidClient("unknown client or wrong secret")
+    return application
+
+
+def _basic(authorization: str) -> tuple[str, str]:
+    """Client id and secret of an `Authorization` header (RFC 6749 2.3.1). Raises InvalidClient."""
     scheme, _, encoded = authorization.partition(" ")
     if scheme.lower() != "basic":
         raise InvalidClient("only HTTP Basic is supported here")
@@ -56,9 +88,4 @@ def _by_secret(authorization: str) -> Application:
     except ValueError as error:
         raise InvalidClient("the Authorization header is malformed") from error
     client_id, _, secret = (unquote(part) for part in decoded.partition(":"))
-    application = find(client_id)
-    sent = handle_digest("client_secret", secret)
-    known = application.secret_digest if application else ""
-    if application is None or not hmac.compare_digest(known.encode(), sent.encode()):
-        raise InvalidClient("unknown client or wrong secret")
-    return application
+    return client_id, secret

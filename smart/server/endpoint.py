@@ -14,6 +14,7 @@ from django.core.exceptions import RequestDataTooBig
 from django.http import HttpResponse, UnreadablePostError
 from django.views.decorators.csrf import csrf_exempt
 
+from audit import events, record
 from audit.record import AuditUnavailableError
 from authfi.lib.tenancy import TenantRef
 from smart import cors
@@ -58,29 +59,30 @@ Handler = Callable[[OAuthRequest], OAuthResponse]
 def serve(
     handler: Handler,
     *,
+    refusal_code: events.Code,
     tenant: TenantRef,
     method: str,
     query: str,
     headers: Mapping[str, str],
-    body: bytes,
+    body: bytes | None,
 ) -> OAuthResponse:
     """Answer one HTTP request with a handler: only a form by POST gets there (TOKN-01).
 
     `headers` are looked up by their usual spelling ("Content-Type"), so give a mapping that
-    ignores case. Every answer carries its CORS headers (CORS-04).
+    ignores case; `body` is None where it could not be read. Every answer carries its CORS headers
+    (CORS-04). What is refused before the handler is recorded as `refusal_code`; the handler
+    records the rest.
     """
     origin = headers.get("Origin", "")
     if method == "OPTIONS":
         allowed = cors.registered_origins(tenant)
         return OAuthResponse(204, {}, cors.preflight_headers(origin, allowed))
     try:
-        if method != "POST":
-            return _with_cors(_method_not_allowed(), tenant, origin)
-        if query:
-            raise InvalidRequest("parameters go into the body")
-        return handler(_request(tenant, body, headers, origin))
-    except OAuthError as error:
-        return _with_cors(error_response(error), tenant, origin)
+        asked = _request(tenant, method, query, headers, body)
+        if isinstance(asked, OAuthRequest):
+            return handler(asked)
+        record.record(_denied(asked, refusal_code))
+        return _with_cors(_refusal(asked, method), tenant, origin)
     except AuditUnavailableError:
         busy = error_response(TemporarilyUnavailable("try again in a moment"))
         return _with_cors(busy, tenant, origin)
@@ -92,12 +94,14 @@ def error_response(error: OAuthError, headers: Mapping[str, str] | None = None) 
     return OAuthResponse(status_of(error.error), body_of(error), {**retry, **(headers or {})})
 
 
-def django_view(handler: Handler) -> Callable[[TenantRequest], HttpResponse]:
-    """A Django view around a handler."""
+def django_view(
+    handler: Handler, *, refusal_code: events.Code
+) -> Callable[[TenantRequest], HttpResponse]:
+    """A Django view around a handler (see `serve`)."""
 
     @csrf_exempt
     def view(request: TenantRequest) -> HttpResponse:
-        response = _read_and_serve(handler, request)
+        response = _read_and_serve(handler, refusal_code, request)
         return HttpResponse(
             b"" if response.status == 204 else json.dumps(response.body).encode(),
             status=response.status,
@@ -108,13 +112,16 @@ def django_view(handler: Handler) -> Callable[[TenantRequest], HttpResponse]:
     return view
 
 
-def _read_and_serve(handler: Handler, request: TenantRequest) -> OAuthResponse:
+def _read_and_serve(
+    handler: Handler, refusal_code: events.Code, request: TenantRequest
+) -> OAuthResponse:
     try:
-        body = request.body
+        body: bytes | None = request.body
     except (RequestDataTooBig, UnreadablePostError):
-        return error_response(InvalidRequest("the body cannot be read or is too large"))
+        body = None
     return serve(
         handler,
+        refusal_code=refusal_code,
         tenant=request.tenant.ref,
         method=request.method or "",
         query=request.META.get("QUERY_STRING", ""),
@@ -124,13 +131,26 @@ def _read_and_serve(handler: Handler, request: TenantRequest) -> OAuthResponse:
 
 
 def _request(
-    tenant: TenantRef, body: bytes, headers: Mapping[str, str], origin: str
-) -> OAuthRequest:
+    tenant: TenantRef, method: str, query: str, headers: Mapping[str, str], body: bytes | None
+) -> OAuthRequest | InvalidRequest:
+    """The form that was sent, or what is wrong with it."""
+    try:
+        if method != "POST":
+            raise InvalidRequest("only POST is served here")
+        if query:
+            raise InvalidRequest("parameters go into the body")
+        return _form(tenant, headers, body)
+    except InvalidRequest as error:
+        return error
+
+
+def _form(tenant: TenantRef, headers: Mapping[str, str], body: bytes | None) -> OAuthRequest:
+    """Raises InvalidRequest."""
     content_type = headers.get("Content-Type", "")
     if content_type.partition(";")[0].strip().lower() != FORM:
         raise InvalidRequest(f"the body must be {FORM}")
-    if len(body) > MAX_BODY_BYTES:
-        raise InvalidRequest("the body is too large")
+    if body is None or len(body) > MAX_BODY_BYTES:
+        raise InvalidRequest("the body cannot be read or is too large")
     try:
         pairs = parse_qsl(
             body.decode("ascii"),
@@ -147,13 +167,24 @@ def _request(
         form={name: value for name, value in pairs if value},
         repeated=frozenset(name for name, count in counts.items() if count > 1),
         authorization=headers.get("Authorization", ""),
-        origin=origin,
+        origin=headers.get("Origin", ""),
     )
 
 
-def _method_not_allowed() -> OAuthResponse:
-    error = InvalidRequest("only POST is served here")
-    return OAuthResponse(405, body_of(error), {"Allow": "POST, OPTIONS"})
+def _refusal(error: InvalidRequest, method: str) -> OAuthResponse:
+    if method != "POST":
+        return OAuthResponse(405, body_of(error), {"Allow": "POST, OPTIONS"})
+    return error_response(error)
+
+
+def _denied(error: InvalidRequest, code: events.Code) -> events.Event:
+    return events.Event(
+        code=code,
+        outcome=events.Outcome.DENIED,
+        actor=events.Actor.anonymous(),
+        reason=error.description,
+        rule=error.error,
+    )
 
 
 def _with_cors(response: OAuthResponse, tenant: TenantRef, origin: str) -> OAuthResponse:

@@ -80,14 +80,16 @@ def _refusal(request: OAuthRequest, error: OAuthError) -> OAuthResponse:
 def _denied(
     request: OAuthRequest, client: Application | None, response: OAuthResponse
 ) -> events.Event:
-    named = client.client_id if client else request.form.get("client_id", "")
+    claimed = client_auth.claimed(request.authorization, request.form)
+    client_id, details = (client.client_id, {}) if client else client_auth.named(claimed)
     return events.Event(
         code=events.Code.TOKEN_DENY,
         outcome=events.Outcome.DENIED,
         actor=events.Actor.client(client.client_id) if client else events.Actor.anonymous(),
-        client_id=named,
+        client_id=client_id,
         reason=response.body.get("error_description", ""),
         rule=response.body["error"],
+        details=details,
     )
 
 

@@ -2,6 +2,7 @@
 
 from django.urls import path
 
+from audit.events import Code
 from smart.server import authorize, documents
 from smart.server.endpoint import django_view
 from smart.server.token import token
@@ -17,5 +18,5 @@ urlpatterns = [
         authorize.authorize_continue,
         name="authorize-continue",
     ),
-    path("oauth/token", django_view(token), name="token"),
+    path("oauth/token", django_view(token, refusal_code=Code.TOKEN_DENY), name="token"),
 ]

@@ -193,3 +193,16 @@ def test_a_body_that_cannot_be_used_is_recorded(
     with tenancy.bind(hospital):
         event = AuditEvent.objects.get(code=Code.LAUNCH_DENY)
         assert (event.client_id, event.details["actor"]["id"]) == ("ehr", "ehr")
+
+
+@pytest.mark.spec("A2")
+def test_what_names_no_app_is_kept_sealed(launch_contexts, hospital, doctor, token):
+    raw = token(hospital, "authfi/launch")
+    claim = "jane.doe@email.com MRN12346"
+    launch_contexts.call("POST", hospital, raw, body_for(doctor, client_id=claim))
+    launch_contexts.call("POST", hospital, raw, body_for(doctor, encounter="e1", patient=None))
+    with tenancy.bind(hospital):
+        unknown, known = AuditEvent.objects.filter(code=Code.LAUNCH_DENY).order_by("seq")
+        assert (unknown.client_id, unknown.details["claimed_client_id"]) == ("", claim)
+        assert known.client_id == "growth-chart"
+        assert "claimed_client_id" not in known.details

@@ -82,6 +82,7 @@ def test_an_answered_request_cannot_be_answered_again(pat_flow, mercy):
     again = pat_flow.client.get(going_on)
     assert again.status_code == 400
     assert b"start again" in again.content
+    assert trail(mercy, "launch.deny")[-1][2]["reason"] == "the request was answered before"
     with tenancy.bind(mercy):
         assert AuthorizationCode.objects.count() == 1
 
@@ -117,12 +118,19 @@ def test_of_two_answers_at_once_one_counts(pat_flow, mercy):
 
 
 @pytest.mark.spec("O7")
-def test_a_kept_request_is_bound_to_its_browser(flow, pat):
+def test_a_kept_request_is_bound_to_its_browser(flow, pat, mercy):
     other = type(flow)(flow.tenant)
     going_on = flow.begin()
     sign_in(other.client, pat)
     assert other.client.get(going_on).status_code == 400
     assert other.client.get(f"{flow.path}/oauth/authorize/{uuid.uuid4()}").status_code == 400
+    assert type(flow)(flow.tenant).client.get(going_on).status_code == 400
+    refusals = trail(mercy, "launch.deny")
+    assert [details["actor"]["id"] for _, _, details in refusals] == [str(pat.user.pk)] * 2 + [""]
+    for _, outcome, details in refusals:
+        assert outcome == "denied"
+        assert details["reason"] == "the request is not one of this browser's"
+    assert refusals[0][2]["request"] == going_on.rpartition("/")[2]
 
 
 @pytest.mark.spec("STND-02", "STND-03", "D16")

@@ -8,6 +8,7 @@ from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from audit.models import AuditEvent
 from authfi.lib import tenancy
 from smart.models import Application, AuthorizationRequest
 from tests.cast import sign_in
@@ -59,6 +60,18 @@ def test_a_suspended_app_and_a_strangers_app_are_unknown(flow, mercy, lakeside):
         Application.objects.update(state=Application.State.SUSPENDED)
     no_redirect(flow.authorize())
     assert trail(mercy, "launch.deny")[-1][1] == "denied"
+
+
+@pytest.mark.spec("A1", "A2")
+def test_what_names_no_app_is_kept_sealed(flow, mercy):
+    claim = "jane.doe@email.com MRN12346"
+    no_redirect(flow.authorize(client_id=claim))
+    no_redirect(flow.authorize(redirect_uri="https://evil.example/"))
+    with tenancy.bind(mercy):
+        unknown, known = AuditEvent.objects.filter(code="launch.deny").order_by("seq")
+        assert (unknown.client_id, unknown.details["claimed_client_id"]) == ("", claim)
+        assert known.client_id == "growth-chart"
+        assert "claimed_client_id" not in known.details
 
 
 REFUSED = [

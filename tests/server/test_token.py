@@ -4,7 +4,7 @@ import base64
 import json
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import pytest
 from django.db import connection, connections
@@ -13,6 +13,7 @@ from django.utils import timezone
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from audit.models import AuditEvent
 from audit.record import AuditUnavailableError
 from authfi.lib import tenancy
 from smart import tokens
@@ -21,6 +22,7 @@ from smart.server.endpoint import OAuthRequest
 from smart.server.token import token
 from tests.conftest import fresh_tenant
 from tests.server.conftest import (
+    ORIGIN,
     REDIRECT,
     Flow,
     an_app,
@@ -226,7 +228,7 @@ def test_only_post(flow, method):
     assert response["Content-Type"] == "application/json"
 
 
-@pytest.mark.spec("TOKN-01", "O12", "CACH-01")
+@pytest.mark.spec("A1", "TOKN-01", "O12", "CACH-01")
 @pytest.mark.parametrize(
     ("body", "content_type"),
     [
@@ -240,9 +242,73 @@ def test_only_post(flow, method):
         ("", "application/x-www-form-urlencoded"),
     ],
 )
-def test_only_forms(flow, body, content_type):
+def test_only_forms(flow, mercy, body, content_type):
     response = flow.client.post(f"{flow.path}/oauth/token", body, content_type=content_type)
-    refused(response, "invalid_request")
+    reason = refused(response, "invalid_request")
+    [(_, outcome, details)] = trail(mercy, "token.deny")
+    assert (outcome, details["rule"], details["reason"]) == ("denied", "invalid_request", reason)
+    assert details["actor"]["type"] == "anonymous"
+
+
+@pytest.mark.spec("A1", "O12")
+def test_a_body_beyond_what_is_read_at_all_is_refused_and_recorded(flow, mercy, settings):
+    response = flow.post("x" * (settings.DATA_UPLOAD_MAX_MEMORY_SIZE + 1), {"Origin": ORIGIN})
+    assert "too large" in refused(response, "invalid_request")
+    assert response["Access-Control-Allow-Origin"] == ORIGIN
+    assert [outcome for _, outcome, _ in trail(mercy, "token.deny")] == ["denied"]
+
+
+@pytest.mark.spec("A1", "V8")
+def test_a_refusal_that_cannot_be_recorded_is_no_answer(flow, monkeypatch):
+    def fail(*_):
+        raise AuditUnavailableError("down")
+
+    monkeypatch.setattr("smart.server.endpoint.record.record", fail)
+    response = flow.client.get(f"{flow.path}/oauth/token")
+    refused(response, "temporarily_unavailable", 503)
+
+
+CLAIM = "jane.doe@email.com MRN12346 potassium 5.1"
+
+
+@pytest.mark.spec("A1", "A2")
+@pytest.mark.parametrize("by", ["form", "basic"])
+def test_what_names_no_app_is_kept_sealed(flow, mercy, by):
+    form = {"grant_type": "authorization_code", "code": "x", "redirect_uri": REDIRECT}
+    if by == "form":
+        response = flow.post({**form, "client_id": CLAIM})
+    else:
+        sent = base64.b64encode(f"{quote(CLAIM)}:secret".encode()).decode()
+        response = flow.post(form, {"Authorization": f"Basic {sent}"})
+    refused(response, "invalid_client", 401)
+    with tenancy.bind(mercy):
+        event = AuditEvent.objects.get(code="token.deny")
+        assert (event.client_id, event.details["claimed_client_id"]) == ("", CLAIM)
+        assert b"jane" not in bytes(raw_details(event))
+
+
+@pytest.mark.spec("A1")
+def test_an_app_that_is_named_but_not_proven_is_found_in_the_trail(flow, mercy):
+    sent = base64.b64encode(b"growth-chart:guess").decode()
+    refused(
+        flow.post({"grant_type": "client_credentials"}, {"Authorization": f"Basic {sent}"}),
+        "invalid_client",
+        401,
+    )
+    with tenancy.bind(mercy):
+        event = AuditEvent.objects.get(code="token.deny")
+        assert (event.client_id, event.details["actor"]["type"]) == ("growth-chart", "anonymous")
+        assert "claimed_client_id" not in event.details
+
+
+def raw_details(event):
+    """The column as the database holds it."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT details FROM audit_event WHERE seq = %s AND client_id = %s AND request_id = %s",
+            [event.seq, event.client_id, event.request_id],
+        )
+        return cursor.fetchone()[0]
 
 
 @pytest.mark.spec("O12")
