@@ -44,7 +44,10 @@ def _noted_port() -> int:
 
 
 HOST = env.str("HOST", default="127.0.0.1")
-PORT = env.int("PORT", default=_noted_port() if DEMO else 8000)
+try:
+    PORT = env.int("PORT", default=_noted_port() if DEMO else 8000)
+except ValueError as error:
+    raise ImproperlyConfigured(f"PORT: {error}.") from error
 ORIGIN = env.str("ORIGIN") if PRODUCTION else env.str("ORIGIN", default=f"http://localhost:{PORT}")
 ORIGIN = ORIGIN.rstrip("/")
 if DEMO and HOST not in ("127.0.0.1", "localhost", "::1"):

@@ -23,6 +23,7 @@ class Pass:
     """One run of pytest: its name, what it selects, and whether it has the servers."""
 
     name: str
+    left_out: str
     select: tuple[str, ...]
     has_servers: bool
 
@@ -30,10 +31,16 @@ class Pass:
 PASSES = (
     Pass(
         "PostgreSQL",
+        " (the browser, and what knows no database, run once: in the pass on SQLite)",
         ("-m", "not browser", *(f"--ignore={folder}" for folder in ONCE)),
         has_servers=True,
     ),
-    Pass("SQLite", ("-m", "not postgres"), has_servers=False),
+    Pass(
+        "SQLite",
+        " (its deselected tests need roles, policies and partitions, and ran on PostgreSQL)",
+        ("-m", "not postgres"),
+        has_servers=False,
+    ),
 )
 
 
@@ -52,7 +59,7 @@ def run_pass(suite: Pass, variables: dict[str, str], arguments: list[str]) -> tu
         if suite.has_servers or name not in ONLY_SERVERS
     }
     env = clean_environment() | chosen | {"PYTHONUNBUFFERED": "1"}
-    sys.stdout.write(f"\n{suite.name}\n")
+    sys.stdout.write(f"\n{suite.name}{suite.left_out}\n")
     sys.stdout.flush()
     command = pytest_command(suite.select, arguments)
     with subprocess.Popen(

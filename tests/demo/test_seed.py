@@ -2,9 +2,11 @@
 
 import base64
 import json
+import re
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection
 from django.utils import timezone
 
 from audit.models import AuditEvent
@@ -171,3 +173,32 @@ def test_demo_info_is_refused_outside_the_demo(settings):
     settings.DEMO = False
     with pytest.raises(CommandError, match="demo only"):
         call_command("demo_info", "--json")
+
+
+@pytest.mark.spec("H5")
+def test_nothing_that_names_a_person_is_in_clear_in_any_table():
+    secret = [
+        word.encode()
+        for organization in cast.ORGANIZATIONS
+        for member in organization.people
+        for word in (member.email, member.name, member.fhir_user, member.npi, member.mrn)
+        if word
+    ]
+    assert len(secret) > 20
+    for organization in cast.ORGANIZATIONS:
+        with bind(organization.slug), connection.cursor() as cursor:
+            tables = connection.introspection.table_names(cursor)
+            for table in (name for name in tables if not name.startswith("audit_event_")):
+                cursor.execute(f'SELECT * FROM "{table}"')
+                for value in (value for row in cursor for value in row):
+                    assert not shown(value, secret), table
+
+
+def shown(value: object, secret: list[bytes]) -> list[bytes]:
+    """The words a stored value shows as words of their own; digits inside a digest are no MRN."""
+    raw = bytes(value) if isinstance(value, bytes | memoryview) else str(value).encode()
+    return [
+        word
+        for word in secret
+        if re.search(rb"(?<![0-9A-Za-z])" + re.escape(word) + rb"(?![0-9A-Za-z])", raw)
+    ]

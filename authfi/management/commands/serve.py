@@ -1,7 +1,9 @@
 """`serve`: the web process, the background worker and, in the demo, the sandbox servers (D1)."""
 
+import fcntl
 import http.client
 import os
+import socket
 import ssl
 import sys
 import time
@@ -35,6 +37,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         """Start everything, say where it is, keep it running."""
         self._refuse_bad_options(options)
+        self._refuse_second_server()
         # Children may stand in another folder than the caller, whose paths may be relative.
         env = os.environ | {"DATA_DIR": str(settings.DATA_DIR)}
         supervisor = Supervisor(env=env, folder=str(settings.BASE_DIR))
@@ -64,6 +67,26 @@ class Command(BaseCommand):
             raise CommandError(
                 "The embedded mode runs one web process: --workers needs PostgreSQL."
             )
+
+    def _refuse_second_server(self) -> None:
+        """Two servers on one port or one data folder would take each other's requests and files."""
+        settings.DATA_DIR.mkdir(parents=True, exist_ok=True)
+        self._lock = (settings.DATA_DIR / "serve.lock").open("w")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise CommandError(
+                f"Another server runs on DATA_DIR={settings.DATA_DIR}: stop it first."
+            ) from error
+        with socket.socket(socket.AF_INET6 if ":" in settings.HOST else socket.AF_INET) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((settings.HOST, settings.PORT))
+            except OSError as error:
+                raise CommandError(
+                    f"{settings.HOST}:{settings.PORT} cannot be used: {error.strerror}. "
+                    "PORT=... chooses another port."
+                ) from error
 
     def _prepare_demo(self, supervisor: Supervisor) -> None:
         from smart.demo import sandboxes, seed

@@ -211,14 +211,16 @@ function trendCell(test) {
 
 /** Ask for what the app was not given and show the answer as it came. */
 async function attempt(client, button) {
-  button.disabled = true;
+  // Not disabled, which would take the keyboard focus away.
+  if (button.getAttribute("aria-busy") === "true") return;
+  button.setAttribute("aria-busy", "true");
   try {
     const answer = await ATTEMPTS[button.dataset.attempt](client);
     byId("answers").prepend(answerBox(button.textContent, answer));
   } catch (error) {
     byId("answers").prepend(make("p", { className: "alert danger", textContent: explain(error) }));
   } finally {
-    button.disabled = false;
+    button.removeAttribute("aria-busy");
   }
 }
 
