@@ -10,9 +10,11 @@ reported until the operator moves the file away.
 import fcntl
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
 from uuid import UUID
 
 import orjson
@@ -34,12 +36,12 @@ class Anchor:
     signature: str
 
 
-def read() -> dict[UUID, Anchor]:
+def read() -> Mapping[UUID, Anchor]:
     """The anchors by tenant; none where there is no file. Raises ImproperlyConfigured."""
     path = settings.AUDIT_ANCHOR_FILE
     try:
-        stored = orjson.loads(path.read_bytes())
-        return {UUID(tenant): _parse(members) for tenant, members in stored.items()}
+        now = path.stat()
+        return _load(path, now.st_ino, now.st_mtime_ns, now.st_size)
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, TypeError, AttributeError) as error:
@@ -56,6 +58,13 @@ def keep(tenant_id: UUID, anchor: Anchor) -> None:
         known = anchors.get(tenant_id)
         if known is None or known.size < anchor.size:
             _write({**anchors, tenant_id: anchor})
+
+
+@lru_cache(maxsize=1)
+def _load(path: Path, *_version: int) -> Mapping[UUID, Anchor]:
+    """Parsed once as long as it is the same file: sealing asks for every tenant in turn."""
+    stored = orjson.loads(path.read_bytes())
+    return {UUID(tenant): _parse(members) for tenant, members in stored.items()}
 
 
 def _parse(members: dict[str, object]) -> Anchor:
@@ -86,6 +95,8 @@ def _write(anchors: dict[UUID, Anchor]) -> None:
     content = {str(tenant_id): asdict(anchor) for tenant_id, anchor in anchors.items()}
     try:
         localfiles.write_private(draft, orjson.dumps(content, option=orjson.OPT_INDENT_2))
+        with draft.open("rb") as file:
+            os.fsync(file.fileno())
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)

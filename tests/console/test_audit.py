@@ -8,7 +8,7 @@ from audit.events import Actor, Code, Event, Outcome
 from authfi.accounts.models import User
 from authfi.lib import tenancy
 from smart.models import Application
-from tests.audit.conftest import a_read, forging
+from tests.audit.conftest import UNREADABLE, a_read, forging
 from tests.console.conftest import read_by, refusal
 
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
@@ -174,3 +174,17 @@ def test_the_number_of_statements_does_not_grow_with_the_trail(admin, mercy, tel
     many, rows = statements(admin)
     assert len({row.who for row in rows}) == len(rows) == 50
     assert few == many <= 6
+
+
+@pytest.mark.spec("A8", "A14")
+@pytest.mark.parametrize("page", ["console", "console/audit"])
+def test_a_trail_that_cannot_be_read_is_said_to_be_damaged(admin, mercy, dr_ada, tell, page):
+    tell(mercy, read_by(dr_ada, 1))
+    with forging(mercy) as forger:
+        forger.edit_to(1, *UNREADABLE)
+    response = admin.get(page)
+    assert response.status_code == 503
+    assert "Stored records were changed or damaged" in response.content.decode()
+    verdict = admin.get("console/audit/verification").content.decode()
+    assert 'data-verdict="broken"' in verdict
+    assert "Record 1 was changed." in verdict
