@@ -37,11 +37,15 @@ _live_until: OrderedDict[object, float] = OrderedDict()
 
 
 class InvalidTokenError(ValueError):
-    """The token does not open anything here; `reason` is safe to tell its bearer."""
+    """The token does not open anything here; `reason` is safe to tell its bearer.
 
-    def __init__(self, reason: str) -> None:
+    `is_expired` marks a good token whose time is over: a new one may open what it did.
+    """
+
+    def __init__(self, reason: str, *, is_expired: bool = False) -> None:
         super().__init__(reason)
         self.reason = reason
+        self.is_expired = is_expired
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +137,7 @@ def verify(raw: str, *, tenant: TenantRef, audience: str, now: datetime) -> Acce
     if token.audience != audience:
         raise InvalidTokenError("the token is for another server")
     if token.expires_at <= now:
-        raise InvalidTokenError("the token has expired")
+        raise InvalidTokenError("the token has expired", is_expired=True)
     if (token.issued_at - now).total_seconds() > CLOCK_SKEW_SECONDS:
         raise InvalidTokenError("the token is from the future")
     if (token.expires_at - token.issued_at).total_seconds() > MAX_LIFE_SECONDS:
@@ -167,7 +171,7 @@ async def aauthenticate(raw: str, *, tenant: TenantRef, audience: str) -> Access
     if token.grant_id and grants.ended_here(token.grant_id):
         raise InvalidTokenError("the access was ended")
     if token.expires_at <= timezone.now():
-        raise InvalidTokenError("the token has expired")
+        raise InvalidTokenError("the token has expired", is_expired=True)
     return token
 
 

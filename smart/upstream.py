@@ -6,7 +6,6 @@ The gateway asks it asynchronously through `request`; pages ask for single facts
 
 import base64
 import json
-import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -23,6 +22,7 @@ from authfi.lib.egress import Kind, OutboundError, Rules
 from authfi.lib.outbound import Limits, Response, Stream
 from authfi.lib.tenancy import TenantRef
 from smart.models import HealthcareModule
+from smart.policy.references import is_id
 
 CACHE_SECONDS = 3.0
 FHIR_JSON = "application/fhir+json"
@@ -37,7 +37,6 @@ PASSED_ON = frozenset(
     }
 )
 
-_FHIR_ID = re.compile(r"[A-Za-z0-9.-]{1,64}")
 _NAME_USES = ("official", "usual", "nickname", "temp", "", "anonymous", "maiden", "old")
 
 #: One error for all of it: `kind` says what went wrong, the text names no address.
@@ -179,7 +178,7 @@ async def request(
 
 def read(resource_type: str, resource_id: str) -> dict[str, Any] | None:
     """A resource of the bound tenant's server, or None. Raises NotActiveError, UpstreamError."""
-    if not _FHIR_ID.fullmatch(resource_id):
+    if not is_id(resource_id):
         return None
     answer = fetch(resolve(), f"{resource_type}/{resource_id}")
     if answer.status in (404, 410):

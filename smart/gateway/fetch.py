@@ -23,6 +23,8 @@ from smart.upstream import Upstream
 #: The largest answer taken from an upstream (V3).
 MAX_BODY_BYTES: Final = 20 * 1024 * 1024
 LIMITS: Final = replace(upstream.GATEWAY, max_bytes=MAX_BODY_BYTES)
+#: A parameter that the upstream does not know is an error, not a wider search (G6, R4 3.1.1.2).
+_STRICT: Final = {"prefer": "handling=strict"}
 #: Held for an answer whose length is not known beforehand, until more comes.
 _FIRST_BYTES: Final = 256 * 1024
 #: What to tell apps when a busy upstream names no time, and the longest it may name.
@@ -45,7 +47,8 @@ async def fetch(permit: Permit, server: Upstream, base: str, lease: Lease) -> Fo
     Raises UpstreamError, UpstreamFault, OverloadedError.
     """
     path, query = fhir_request.to_upstream(permit.request)
-    async with await upstream.request(server, "GET", path, query, limits=LIMITS) as stream:
+    asking = upstream.request(server, "GET", path, query, _STRICT, limits=LIMITS)
+    async with await asking as stream:
         if stream.status != 200:
             return _without(stream.status, stream.headers, permit)
         body, headers = await _body(stream, lease), list(stream.headers.items())

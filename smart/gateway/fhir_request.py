@@ -74,6 +74,8 @@ def parse(method: str, raw_path: bytes | str, raw_query: bytes, headers: Headers
     `raw_path` is the path below the FHIR base, percent-encoded as it came, with or without the
     leading slash; `raw_query` what follows the question mark. HEAD reads as GET (G37).
     """
+    header_rules.check_one_credential(headers)
+    query.check_no_token(raw_query)
     path = raw_path.encode("utf-8", "replace") if isinstance(raw_path, str) else raw_path
     if len(path) + len(raw_query) > MAX_URL_BYTES:
         raise BadRequest(414, "too-long", f"The URL is longer than {MAX_URL_BYTES} bytes.")

@@ -22,16 +22,20 @@ _JSON_RANGES: Final = frozenset(
 _JSON_FORMATS: Final = frozenset({"json", "application/fhir+json", "application/json", "text/json"})
 
 
+def check_one_credential(headers: Headers) -> None:
+    """Refuse two Authorization headers. Raises BadRequest (400)."""
+    if sum(name.lower() == b"authorization" for name, _ in headers) > 1:
+        raise BadRequest(
+            400, "invalid", "Send one Authorization header only.", is_token_misuse=True
+        )
+
+
 def check(method: str, headers: Headers) -> None:
     """Refuse what no request may carry. Raises BadRequest (400, 431)."""
     size = sum(len(name) + len(value) for name, value in headers)
     if len(headers) > MAX_HEADERS or size > MAX_HEADER_BYTES:
         raise BadRequest(431, "too-long", "The request has too many or too long headers.")
     names = [name.lower() for name, _ in headers]
-    if names.count(b"authorization") > 1:
-        raise BadRequest(
-            400, "invalid", "Send one Authorization header only.", is_token_misuse=True
-        )
     if not _OVERRIDES.isdisjoint(names):
         raise BadRequest(400, "invalid", "The HTTP method cannot be overridden.")
     repeated = next((name for name in _ONCE if names.count(name) > 1), None)

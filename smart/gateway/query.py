@@ -64,7 +64,7 @@ def decode(raw: bytes) -> str:
 
 
 def pairs(raw_query: bytes) -> Pairs:
-    """Names and values in order. Raises BadRequest for tokens, overrides and empty values."""
+    """Names and values in order. Raises BadRequest for overrides and empty values."""
     parts = [part for part in raw_query.split(b"&") if part]
     if len(parts) > _MAX_PARAMETERS:
         raise BadRequest(400, "too-long", f"At most {_MAX_PARAMETERS} parameters are allowed.")
@@ -95,11 +95,16 @@ def search_parameters(resource_type: str, found: Pairs) -> tuple[SearchParameter
     return parameters
 
 
-def _refuse_misuse(name: str) -> None:
-    if name == "access_token":
+def check_no_token(raw_query: bytes) -> None:
+    """Refuse a token in the query, whatever else is wrong with it. Raises BadRequest (400)."""
+    names = (part.partition(b"=")[0] for part in raw_query.split(b"&"))
+    if any(unquote_to_bytes(name) == b"access_token" for name in names):
         raise BadRequest(
             400, "invalid", "Send the token in the Authorization header.", is_token_misuse=True
         )
+
+
+def _refuse_misuse(name: str) -> None:
     if name == "_method":
         raise BadRequest(400, "invalid", "The HTTP method cannot be overridden.")
 

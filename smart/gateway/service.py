@@ -69,11 +69,14 @@ async def _answer(request: Request, tenant: Tenant) -> Answer:
     realm = Realm(base, resource_metadata(tenant))
     parsed = _parsed(request)
     is_open = request.path == METADATA
-    if isinstance(parsed, BadRequest) and (parsed.is_token_misuse or is_open):
+    if isinstance(parsed, BadRequest) and parsed.is_token_misuse:
+        await arecord(trail.misplaced_token(parsed.diagnostics))
+        return outcomes.from_bad_request(parsed, realm)
+    if isinstance(parsed, BadRequest) and is_open:
         return outcomes.from_bad_request(parsed, realm)
     if isinstance(parsed, FhirRequest) and parsed.interaction is FhirInteraction.CAPABILITIES:
         return _capabilities(base, tenant.name, module)
-    caller = await _authenticated(request, tenant.ref, realm)
+    caller = await _authenticated(request, tenant.ref, realm, module)
     if isinstance(caller, Answer):
         return caller
     if isinstance(parsed, BadRequest):
@@ -118,31 +121,34 @@ def _malformed(request: Request, token: AccessToken, error: BadRequest) -> Event
 
 @dataclass(frozen=True, slots=True)
 class _Caller:
-    """Who asks where: the token as it was sent and as it was verified."""
+    """Who asks where: the token as it was sent and as it was verified, the server it is for."""
 
     raw: str
     token: AccessToken
     tenant: TenantRef
     realm: Realm
+    module: HealthcareModule
 
 
-async def _authenticated(request: Request, tenant: TenantRef, realm: Realm) -> _Caller | Answer:
+async def _authenticated(
+    request: Request, tenant: TenantRef, realm: Realm, module: HealthcareModule
+) -> _Caller | Answer:
     """The caller by the token, or a 401 (RSVR-01, RSVR-02, RSVR-05)."""
     scheme, _, raw = request.header(b"authorization").partition(" ")
     raw = raw.strip()
-    if scheme.lower() != "bearer" or not raw:
-        return outcomes.unauthorized(realm, was_token_sent=bool(scheme))
+    is_bearer = scheme.lower() == "bearer"
+    if not (is_bearer and raw):
+        return outcomes.unauthorized(realm, was_token_sent=is_bearer)
     try:
         token = await tokens.aauthenticate(raw, tenant=tenant, audience=realm.base)
     except InvalidTokenError as error:
         await arecord(trail.bad_token(error.reason))
         return _invalid(error, realm)
-    return _Caller(raw, token, tenant, realm)
+    return _Caller(raw, token, tenant, realm, module)
 
 
 def _invalid(error: InvalidTokenError, realm: Realm) -> Answer:
-    is_expired = "expired" in error.reason
-    return outcomes.unauthorized(realm, was_token_sent=True, is_expired=is_expired)
+    return outcomes.unauthorized(realm, was_token_sent=True, is_expired=error.is_expired)
 
 
 async def _decided(request: FhirRequest, caller: _Caller) -> Answer:
@@ -150,7 +156,7 @@ async def _decided(request: FhirRequest, caller: _Caller) -> Answer:
     try:
         server = await upstream.aresolve(caller.tenant)
     except (NotActiveError, UpstreamError) as error:
-        await arecord(trail.failed(request, token, str(error)))
+        await _told(trail.failed(request, token, str(error)), request, caller)
         return outcomes.bad_gateway()
     decision = decide(
         Facts(
@@ -160,13 +166,19 @@ async def _decided(request: FhirRequest, caller: _Caller) -> Answer:
             fhir_user=token.fhir_user,
             base=caller.realm.base,
             upstream=server.base_url,
+            supported=_supported(caller.module, request),
         )
     )
     if isinstance(decision, Deny):
-        await arecord(trail.denied(request, token, decision))
+        await _told(trail.denied(request, token, decision), request, caller)
         return outcomes.from_deny(decision, caller.realm)
     with budget.lease() as lease:
         return await _permitted(request, caller, decision, server, lease)
+
+
+def _supported(module: HealthcareModule, request: FhirRequest) -> frozenset[str]:
+    listed = module.capabilities.get(request.resource_type, {})
+    return frozenset(listed.get("search_params", ()))
 
 
 async def _permitted(
@@ -181,13 +193,18 @@ async def _permitted(
         found = await fetch.fetch(permit, server, realm.base, lease)
         await tokens.aauthenticate(caller.raw, tenant=caller.tenant, audience=realm.base)
     except (UpstreamError, UpstreamFault, OverloadedError) as error:
-        await arecord(trail.failed(request, token, str(error)))
+        await _told(trail.failed(request, token, str(error)), request, caller)
         return _failure(error)
     except InvalidTokenError as error:
-        await arecord(trail.ended(request, token, error.reason))
+        await _told(trail.ended(request, token, error.reason), request, caller)
         return _invalid(error, realm)
-    await arecord(_event(request, token, permit, found))
+    await _told(_event(request, token, permit, found), request, caller)
     return found.answer
+
+
+async def _told(event: Event, request: FhirRequest, caller: _Caller) -> None:
+    """Store the event, under every patient it is about, in one commit (D7)."""
+    await arecord(*trail.per_patient(event, request, caller.realm.base))
 
 
 def _failure(error: Exception) -> Answer:

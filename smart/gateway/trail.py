@@ -1,14 +1,18 @@
 """The events of the gateway: who was let at which record, or was not, by which rule (A1-A3)."""
 
+from dataclasses import replace
 from typing import Final
 
 from audit.events import Actor, Code, Event, Outcome
 from smart.policy.facts import Deny, Permit
 from smart.policy.request import FhirInteraction, FhirRequest
+from smart.policy.search_rules import patients_named
 from smart.scopes.syntax import format_scopes
 from smart.tokens import AccessToken
 
 _MAX_QUERY: Final = 2000
+#: Other patients told of for one request; its query names the rest.
+_MAX_PATIENTS: Final = 100
 _KIND: Final[dict[FhirInteraction, str]] = {
     FhirInteraction.READ: "READ",
     FhirInteraction.VREAD: "READ",
@@ -82,6 +86,15 @@ def ended(request: FhirRequest, token: AccessToken, reason: str) -> Event:
     )
 
 
+def per_patient(event: Event, request: FhirRequest, base: str) -> tuple[Event, ...]:
+    """The event, and the same for each other patient the request names (A3).
+
+    Who tried to open a record is found in that record's own trail, refused or not.
+    """
+    others = [one for one in patients_named(request, base) if one != event.patient]
+    return event, *(replace(event, patient=one) for one in others[:_MAX_PATIENTS])
+
+
 def malformed(token: AccessToken, *, method: str, url: str, reason: str, status: int) -> Event:
     """A request with a good token that is not FHIR, or not FHIR this server takes."""
     return Event(
@@ -109,6 +122,18 @@ def bad_token(reason: str) -> Event:
         actor=Actor.anonymous(),
         reason=reason,
         rule="token.valid",
+    )
+
+
+def misplaced_token(reason: str) -> Event:
+    """A token sent where others may read it, or twice: it may have leaked (RFC 6750 5.3)."""
+    return Event(
+        code=Code.TOKEN_DENY,
+        outcome=Outcome.DENIED,
+        actor=Actor.anonymous(),
+        reason=reason,
+        rule="token.transport",
+        details={"status": 400},
     )
 
 

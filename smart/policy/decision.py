@@ -23,6 +23,7 @@ from smart.policy.search_rules import (
     bounded_search,
     result_is_offered,
     search_is_bounded,
+    search_is_supported,
     search_names_own_patient,
 )
 from smart.scopes import match
@@ -40,6 +41,7 @@ RULES: Final[tuple[Rule, ...]] = (
     search_is_bounded,
     result_is_offered,
     search_names_own_patient,
+    search_is_supported,
 )
 
 

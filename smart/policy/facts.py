@@ -14,7 +14,8 @@ class Facts:
 
     `patient` is the id of the Patient in the token's launch context, `fhir_user` the relative
     reference of its user (`Practitioner/123`). `base` is the public FHIR base and `upstream` the
-    server behind it, both absolute URLs. That the grant is live is settled before: a token whose
+    server behind it, both absolute URLs; `supported` are the search parameters that server says it
+    has for the type asked for. That the grant is live is settled before: a token whose
     grant ended, by withdrawn consent or otherwise, does not authenticate (design D3).
     """
 
@@ -24,6 +25,7 @@ class Facts:
     fhir_user: str | None
     base: str
     upstream: str
+    supported: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)

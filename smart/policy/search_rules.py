@@ -10,9 +10,10 @@ from typing import Final
 
 from smart.policy.compartment import TABLE
 from smart.policy.facts import Deny, Facts
-from smart.policy.references import bases_of
+from smart.policy.references import bases_of, is_id
 from smart.policy.request import FhirInteraction, FhirRequest, SearchParameter
 from smart.policy.search_parameters import (
+    RESULT_PARAMETERS,
     UNBOUNDED_MODIFIERS,
     UNBOUNDED_PARAMETERS,
     definitions,
@@ -25,6 +26,10 @@ MAX_COUNT: Final = 200
 _SHAPING: Final = frozenset(
     {"_contained", "_containedType", "_elements", "_include", "_revinclude", "_summary"}
 )
+
+
+#: What every server has to know, listed or not (FHIR R4 search 3.1.1.5.1).
+_ALWAYS_SUPPORTED: Final = frozenset({"_id", "_lastUpdated"})
 
 
 class _Value(Enum):
@@ -105,6 +110,34 @@ def search_names_own_patient(facts: Facts) -> Deny | None:
     return None
 
 
+def search_is_supported(facts: Facts) -> Deny | None:
+    """400 for filters and sorts that the server behind does not list (rule c, G6).
+
+    Servers ignore what they do not know: the answer would pass for one the filter held for. A
+    server that lists nothing for a type is no exception, since nothing then tells which filters
+    it would ignore.
+    """
+    owners = _owner_names(facts.request)
+    filters = [
+        one.name
+        for one in _searched(facts)
+        if one.name not in RESULT_PARAMETERS and not _is_own(one, owners, facts)
+    ]
+    sorts = [key.removeprefix("-") for one in facts.request.named("_sort") for key in one.values]
+    missing = [name for name in dict.fromkeys([*filters, *sorts]) if not _is_supported(name, facts)]
+    if not missing:
+        return None
+    resource_type = facts.request.resource_type
+    known = sorted(facts.supported - UNBOUNDED_PARAMETERS | _ALWAYS_SUPPORTED)
+    return Deny(
+        400,
+        "search.supported",
+        f"The FHIR server behind this one cannot search {resource_type} by {', '.join(missing)}.",
+        "not-supported",
+        f"It has: {', '.join(known)}.",
+    )
+
+
 def bounded_search(facts: Facts, scopes: tuple[ClinicalScope, ...]) -> FhirRequest:
     """The search that is sent upstream: patient and scopes set (G2, G42), the page clamped (G52).
 
@@ -118,7 +151,8 @@ def bounded_search(facts: Facts, scopes: tuple[ClinicalScope, ...]) -> FhirReque
         for parameter in request.parameters
         if parameter.name != "_total" and not _is_own(parameter, owners, facts)
     ]
-    set_here = (_injected(owners[0], facts.patient or ""), *granted_filter(request, scopes))
+    granted = [one for one in granted_filter(request, scopes) if _is_supported(one.name, facts)]
+    set_here = (_injected(owners[0], facts.patient or ""), *granted)
     # Without a wish the page is the largest: servers' own defaults are as small as ten.
     size = () if request.named("_count") else (SearchParameter("_count", (str(MAX_COUNT),)),)
     return replace(request, parameters=(*set_here, *kept, *size))
@@ -131,6 +165,7 @@ def granted_filter(
 
     The gate judges every resource all the same. But without the filter a page would be cut short
     by records that then do not show, and whether it was would tell that they are there (G15).
+    That is the price where the server behind does not know a parameter: it is then not sent.
     """
     granted = list(dict.fromkeys(scope.constraints for scope in scopes))
     if len(granted) == 1:
@@ -142,9 +177,39 @@ def granted_filter(
     return tuple(one for one in found if find(request.resource_type or "", one.name))
 
 
+def patients_named(request: FhirRequest, base: str) -> tuple[str, ...]:
+    """Ids of the patients a request itself names, in order, each once (A3).
+
+    By URL, by Patient's `_id`, and by the parameters that name an owner. What is no id is nobody.
+    """
+    if request.resource_type == "Patient" and request.resource_id:
+        return (request.resource_id,)
+    owners = _owner_names(request)
+    found = (
+        _patient_id(one, value, base)
+        for one in request.parameters
+        if one.name in owners and one.chain is None
+        for value in one.values
+    )
+    return tuple(dict.fromkeys(one for one in found if one))
+
+
+def _patient_id(parameter: SearchParameter, value: str, base: str) -> str | None:
+    if parameter.modifier not in (None, "not", "Patient"):
+        return None
+    if is_id(value):
+        return value
+    key = bases_of(base).resolve(value)
+    return key[1] if key and key[0] == "Patient" else None
+
+
 def _searched(facts: Facts) -> tuple[SearchParameter, ...]:
     is_search = facts.request.interaction is FhirInteraction.SEARCH_TYPE
     return facts.request.parameters if is_search else ()
+
+
+def _is_supported(name: str, facts: Facts) -> bool:
+    return name in facts.supported or name in _ALWAYS_SUPPORTED
 
 
 def _owner_names(request: FhirRequest) -> tuple[str, ...]:

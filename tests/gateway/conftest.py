@@ -157,9 +157,14 @@ class Base:
             ]
 
     def event(self, reply: Reply) -> Seen:
-        """The one event of that request."""
-        (only,) = self.events(reply)
-        return only
+        """The one event of that request; it may stand under other patients the request names."""
+        own, *others = self.events(reply)
+        for one in others:
+            assert (one.code, one.outcome) == (own.code, own.outcome)
+            assert one.details == {**own.details, "patient": one.details["patient"]}
+        patients = [one.details["patient"] for one in (own, *others)]
+        assert len(set(patients)) == len(patients)
+        return own
 
 
 def _encoded(headers: dict[str, str]) -> list[tuple[bytes, bytes]]:

@@ -83,7 +83,7 @@ def test_a_read_of_an_id_the_server_does_not_have_is_404(odd, raw, token, status
 @pytest.mark.parametrize("status", [400, 422])
 def test_a_search_the_server_does_not_know_is_400_in_our_words(odd, raw, token, status):
     raw.answer = http(b'{"issue":[{"diagnostics":"HAPI-0450: secret"}]}', status)
-    reply = odd.ask("/Observation?code=x", token)
+    reply = odd.ask("/Observation?_id=x", token)
     text = "The FHIR server behind this one does not support this search."
     assert odd.failed(reply, 400, text, "not-supported") == f"the upstream answered {status}"
 

@@ -3,7 +3,7 @@
 import pytest
 
 from smart.gateway.outcomes import BadRequest
-from smart.gateway.query import pairs, search_parameters, take_format
+from smart.gateway.query import check_no_token, pairs, search_parameters, take_format
 from smart.policy.request import SearchParameter as P
 
 
@@ -125,10 +125,13 @@ def test_raw_bytes_outside_ascii_are_400():
 
 
 @pytest.mark.spec("G41", "RSVR-01")
-@pytest.mark.parametrize("query", ["access_token=x", "access%5Ftoken=x", "code=a&access_token="])
+@pytest.mark.parametrize(
+    "query",
+    ["access_token=x", "access%5Ftoken=x", "code=a&access_token=", "a=%zz&access_token=x"],
+)
 def test_a_token_in_the_query_is_400(query):
     with pytest.raises(BadRequest) as caught:
-        pairs(query.encode())
+        check_no_token(query.encode())
     assert caught.value.status == 400
     assert caught.value.is_token_misuse
 

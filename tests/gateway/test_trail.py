@@ -11,6 +11,7 @@ from audit.models import patient_index
 from audit.writer import AuditUnavailableError, GroupWriter
 from authfi.asgi import application
 from authfi.lib import tenancy
+from tenants.http import fhir_base
 from tests.gateway import asgi
 from tests.gateway.conftest import CLIENT
 from tests.server.conftest import claims_of
@@ -86,6 +87,45 @@ def test_each_refusal_is_one_event(hospital, token, method, path, code, rule, re
     assert seen.details["status"] == reply.status
     if rule == "request.grammar":
         assert seen.details["query"] == f"{method} {path}"
+
+
+@pytest.mark.spec("A3")
+@pytest.mark.parametrize(
+    ("method", "path", "named"),
+    [
+        ("GET", "/Patient/790", ["790"]),
+        ("PUT", "/Patient/790", ["790"]),
+        ("GET", "/Patient/790/$everything", ["790"]),
+        ("GET", "/Patient/790/Observation", ["790"]),
+        ("GET", "/Observation?patient=790", ["790"]),
+        ("GET", "/Observation?patient=790,791&subject=Patient/792&patient=790", "790 791 792"),
+        ("GET", "/Observation?subject:Patient=790", ["790"]),
+        ("GET", "/Observation?patient={base}/Patient/790", ["790"]),
+        ("GET", "/Patient?_id=789,790", ["790"]),
+        ("GET", "/Observation?patient=https://evil.example/Patient/790", []),
+        ("GET", "/Observation?patient=Jane%20Doe", []),
+        ("GET", "/Observation?patient:identifier=790", []),
+        ("GET", "/Observation?subject.name=790", []),
+        ("GET", "/Observation?subject=Group/790", []),
+        ("GET", "/Encounter/790", []),
+        ("GET", "/Encounter?_id=790", []),
+        ("GET", "/Observation?patient=789", []),
+    ],
+)
+def test_a_request_is_told_under_every_patient_it_names(hospital, token, method, path, named):
+    others = named.split() if isinstance(named, str) else named
+    path = path.replace("{base}", fhir_base(hospital.tenant))
+    own, *more = hospital.events(hospital.ask(path, token, method=method))
+    assert [one.details["patient"] for one in (own, *more)] == ["789", *others]
+    with tenancy.bind(hospital.tenant):
+        assert [one.patient_index for one in more] == [patient_index(one) for one in others]
+    assert {(one.code, one.details["rule"]) for one in more} <= {(own.code, own.rule)}
+
+
+@pytest.mark.spec("A3")
+def test_the_patients_of_one_request_told_of_are_bounded(hospital, token):
+    many = ",".join(str(n) for n in range(1000, 1400))
+    assert len(hospital.events(hospital.ask(f"/Observation?patient={many}", token))) == 101
 
 
 @pytest.mark.spec("A10")

@@ -8,6 +8,7 @@ from smart.gateway.fhir_request import parse, public_url, to_upstream
 from smart.policy.decision import Deny, Facts, Permit, decide
 from smart.policy.request import FhirInteraction, FhirRequest
 from smart.policy.rules import letters
+from smart.policy.search_parameters import definitions
 from smart.scopes.syntax import parse_scopes
 
 BASE = "https://auth.example/t/mercy/fhir"
@@ -22,6 +23,7 @@ def facts(url: str, scope: str = "patient/*.cruds", *, method: str = "GET", **ch
         "fhir_user": "Practitioner/123",
         "base": BASE,
         "upstream": "http://127.0.0.1:9000/fhir",
+        "supported": frozenset(definitions().get(path.split("/")[0], {})),
     }
     return Facts(**(values | changes))
 
