@@ -28,7 +28,11 @@ _HALF = "half_signed_in"
 
 @dataclass(frozen=True, slots=True)
 class Assurance:
-    """How strong a sign-in is: AAL 0 (nobody), 1 or 2; methods as RFC 8176; when it took place."""
+    """How strong a sign-in is: AAL 0 (nobody), 1 or 2; methods as RFC 8176; how old.
+
+    `auth_time` is when the first method was passed, the password: a code that is added to it later
+    makes the sign-in stronger, not younger.
+    """
 
     aal: int = 0
     amr: tuple[str, ...] = ()
@@ -38,6 +42,14 @@ class Assurance:
 
 
 NOBODY = Assurance()
+
+
+@dataclass(frozen=True, slots=True)
+class Half:
+    """Somebody whose password was right, and when; the code is still to come."""
+
+    user: User
+    since: datetime
 
 
 def assurance(request: HttpRequest) -> Assurance:
@@ -85,12 +97,15 @@ def record_failure(code: events.Code, user: User | None, reason: str = "") -> No
     )
 
 
-def sign_in(request: HttpRequest, user: User, amr: Collection[str]) -> None:
+def sign_in(
+    request: HttpRequest, user: User, amr: Collection[str], *, since: datetime | None = None
+) -> None:
     """Begin the person's session: new cookie, nothing kept of what it held before (N14).
 
-    `amr` names the methods that were just passed: `PASSWORD`, `ONE_TIME_CODE`.
+    `amr` names the methods that were passed: `PASSWORD`, `ONE_TIME_CODE`. `since` is when the first
+    of them was, by default now.
     """
-    facts = _facts(amr)
+    facts = {**_facts(amr), "auth_time": (since or timezone.now()).timestamp()}
     with transaction():
         sessions.of(request).begin(user, kind=kind_of(user), facts=facts)
         record.record(
@@ -106,7 +121,10 @@ def sign_in(request: HttpRequest, user: User, amr: Collection[str]) -> None:
 
 
 def step_up(request: HttpRequest, amr: Collection[str]) -> None:
-    """Add methods that were just passed to the sign-in that is there; changes the cookie (N13)."""
+    """Add methods that were just passed to the sign-in that is there; changes the cookie (N13).
+
+    `auth_time` stays: it is the password's.
+    """
     held = assurance(request)
     with suppress(UpdateError):  # ended meanwhile: then nobody is signed in, which is asked again
         sessions.of(request).strengthen(_facts({*held.amr, *amr}))
@@ -133,10 +151,9 @@ def sign_out(request: HttpRequest) -> None:
 
 def begin_second_step(request: HttpRequest, user: User) -> None:
     """Remember that the password was right; this opens nothing but the page of the code."""
-    until = timezone.now() + timedelta(seconds=SECOND_STEP_SECONDS)
     half = {
         "user": str(user.pk),
-        "until": until.timestamp(),
+        "since": timezone.now().timestamp(),
         "password": user.get_session_auth_hash(),
     }
     with suppress(UpdateError):  # the form was sent twice: the other request's cookie counts
@@ -144,14 +161,17 @@ def begin_second_step(request: HttpRequest, user: User) -> None:
         rotate_token(request)
 
 
-def half_signed_in(request: HttpRequest) -> User | None:
+def half_signed_in(request: HttpRequest) -> Half | None:
     """Whose password was right a moment ago, if it is still theirs."""
     half = sessions.of(request).get(_HALF)
-    if not half or timezone.now().timestamp() > half["until"]:
+    if not half:
+        return None
+    since = datetime.fromtimestamp(half["since"], UTC)
+    if timezone.now() > since + timedelta(seconds=SECOND_STEP_SECONDS):
         return None
     user = User.objects.filter(pk=half["user"], is_active=True).first()
     if user and constant_time_compare(user.get_session_auth_hash(), half["password"]):
-        return user
+        return Half(user, since)
     return None
 
 
@@ -178,8 +198,4 @@ def actor(user: User, *, aal: int = 0) -> events.Actor:
 def _facts(amr: Collection[str]) -> dict[str, Any]:
     methods = {PASSWORD, ONE_TIME_CODE} & set(amr)
     aal = 2 if len(methods) == 2 else 1
-    return {
-        "aal": aal,
-        "amr": [*sorted(methods), *([MULTI_FACTOR] if aal == 2 else [])],
-        "auth_time": timezone.now().timestamp(),
-    }
+    return {"aal": aal, "amr": [*sorted(methods), *([MULTI_FACTOR] if aal == 2 else [])]}

@@ -36,10 +36,10 @@ def require(
 ) -> HttpResponse | None:
     """None where the sign-in is good enough, else a redirect to the page that makes it so.
 
-    What the tenant's policy wants of the person holds beside `aal`. The sign-in must be at most
-    `max_age_seconds` old, and not older than `since` (what `prompt=login` means: the moment the
-    request came in). `form_action` is the origin that a chain of redirects behind the sign-in
-    page's form will end at: Chromium checks all of it.
+    What the tenant's policy wants of the person holds beside `aal`. The sign-in's password must
+    have been given at most `max_age_seconds` ago, and not before `since` (what `prompt=login`
+    means: the moment the request came in). `form_action` is the origin that a chain of redirects
+    behind the sign-in page's form will end at: Chromium checks all of it.
     """
     user, held = signin.person(request), signin.assurance(request)
     if user is None or held.auth_time is None:

@@ -69,7 +69,7 @@ def mfa(request: HttpRequest) -> HttpResponse:
     """The code of the authenticator app: completes a sign-in, or makes one stronger."""
     next_url = _next(request)
     half = signin.half_signed_in(request)
-    user = half or signin.person(request)
+    user = half.user if half else signin.person(request)
     if user is None:
         return HttpResponseRedirect(stepup.with_next("login", next_url))
     if not totp.is_enrolled(user):
@@ -77,7 +77,7 @@ def mfa(request: HttpRequest) -> HttpResponse:
     form = CodeForm(request.POST if request.method == "POST" else None)
     if form.is_bound and form.is_valid():
         if totp.verify(user, form.cleaned_data["code"]):
-            _complete(request, user, is_new=half is not None)
+            _complete(request, user, half)
             return HttpResponseRedirect(stepup.next_or_home(next_url))
         signin.record_failure(events.Code.MFA_FAIL, user)
         form.add_error(
@@ -133,7 +133,7 @@ def _after_password(request: HttpRequest, user: User, next_url: str) -> HttpResp
     return HttpResponseRedirect(stepup.next_or_home(next_url))
 
 
-def _complete(request: HttpRequest, user: User, *, is_new: bool) -> None:
+def _complete(request: HttpRequest, user: User, half: signin.Half | None) -> None:
     with transaction():
         record.record(
             events.Event(
@@ -142,8 +142,9 @@ def _complete(request: HttpRequest, user: User, *, is_new: bool) -> None:
                 actor=signin.actor(user, aal=2),
             )
         )
-        if is_new:
-            signin.sign_in(request, user, [signin.PASSWORD, signin.ONE_TIME_CODE])
+        if half:
+            methods = [signin.PASSWORD, signin.ONE_TIME_CODE]
+            signin.sign_in(request, user, methods, since=half.since)
         else:
             signin.step_up(request, [signin.ONE_TIME_CODE])
 

@@ -4,7 +4,7 @@ SMART App Launch 2.2.0, "Obtain authorization code"; AUTZ-01 to AUTZ-24, EHRL-04
 """
 
 from collections.abc import Callable, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import wraps
 from typing import Final, cast
 from uuid import UUID
@@ -37,6 +37,9 @@ from tenants import pages
 from tenants.http import TenantRequest
 
 LIFE_SECONDS: Final = 15 * 60
+ANONYMOUS_SECONDS: Final = 30 * 60
+
+_SIGN_IN_AGAIN: Final = frozenset({"login", "select_account"})
 
 View = Callable[..., HttpResponse]
 
@@ -110,10 +113,21 @@ def _sign_in(request: TenantRequest, asked: granting.Pending) -> HttpResponse | 
     """None once the person is signed in as strongly and freshly as needed."""
     return stepup.require(
         request,
-        max_age_seconds=asked.max_age,
-        since=asked.kept.created_at if "login" in asked.prompt else None,
+        since=_signed_in_since(asked),
         form_action=redirect_uris.origin_of(asked.redirect_uri),
     )
+
+
+def _signed_in_since(asked: granting.Pending) -> datetime | None:
+    """No older may the sign-in be. Ages count from the request, so that `max_age=0` can be met.
+
+    `select_account` is a sign-in, too: its page takes whichever account is given (OIDC Core
+    3.1.2.1).
+    """
+    came_in = asked.kept.created_at
+    if _SIGN_IN_AGAIN & set(asked.prompt):
+        return came_in
+    return None if asked.max_age is None else came_in - timedelta(seconds=asked.max_age)
 
 
 def _decide(request: TenantRequest, asked: granting.Pending) -> HttpResponse:
@@ -203,9 +217,12 @@ def _session_id(request: TenantRequest) -> UUID | None:
 
 
 def _new_session(request: TenantRequest) -> UUID:
-    """A session for a browser that has none yet; its cookie goes out with this answer."""
+    """A session for a browser that has none yet; its cookie goes out with this answer.
+
+    It lasts as long as a sign-in can take: what nobody follows up is swept soon.
+    """
     session = sessions.of(request)
-    session.save()
+    session.wait(ANONYMOUS_SECONDS)
     return cast("Session", session.row).pk
 
 

@@ -4,14 +4,16 @@ from datetime import timedelta
 from urllib.parse import quote, urlencode
 
 import pytest
+import time_machine
 from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from audit.models import AuditEvent
+from authfi.accounts.models import Session
 from authfi.lib import tenancy
 from smart.models import Application, AuthorizationRequest
-from tests.cast import sign_in
+from tests.cast import give_code, give_password, sign_in
 from tests.conftest import fresh_tenant
 from tests.server.conftest import REDIRECT, Flow, an_app, answer_of, connect, trail
 
@@ -207,6 +209,65 @@ def test_prompt_login_asks_again(pat_flow, pat):
     assert response["Location"].startswith(f"{pat_flow.path}/login")
     sign_in(pat_flow.client, pat)
     assert "/consent/" in pat_flow.client.get(going_on)["Location"]
+
+
+def asked_to_sign_in(flow, going_on):
+    return str(flow.client.get(going_on)["Location"]).startswith(f"{flow.path}/login")
+
+
+@pytest.mark.spec("AUTZ-18", "N13")
+@pytest.mark.parametrize(
+    "wanted", [{"prompt": "login"}, {"prompt": "select_account"}, {"max_age": "0"}]
+)
+def test_a_code_alone_is_no_new_sign_in(ada_flow, dr_ada, mercy, wanted):
+    going_on = ada_flow.begin(scope="openid", aud=None, **wanted)
+    with tenancy.bind(mercy):
+        before = [dict(row.data)["auth_time"] for row in Session.objects.all()]
+    with time_machine.travel(timezone.now() + timedelta(seconds=30)):
+        assert give_code(ada_flow.client, dr_ada, next_url=going_on).status_code == 302
+        with tenancy.bind(mercy):
+            assert [dict(row.data)["auth_time"] for row in Session.objects.all()] == before
+        assert asked_to_sign_in(ada_flow, going_on)
+        assert give_password(ada_flow.client, dr_ada).status_code == 302
+        assert asked_to_sign_in(ada_flow, going_on), "the password alone is no sign-in either"
+    with time_machine.travel(timezone.now() + timedelta(seconds=60)):
+        assert give_code(ada_flow.client, dr_ada).status_code == 302
+        assert "/consent/" in ada_flow.client.get(going_on)["Location"]
+
+
+@pytest.mark.spec("AUTZ-18", "N13")
+def test_a_password_of_before_the_request_is_no_new_sign_in(flow, dr_ada):
+    give_password(flow.client, dr_ada)
+    going_on = flow.begin(scope="openid", aud=None, prompt="login")
+    give_code(flow.client, dr_ada)
+    assert asked_to_sign_in(flow, going_on)
+
+
+@pytest.mark.spec("AUTZ-18")
+def test_select_account_takes_another_account(pat_flow, dr_ada, mercy):
+    going_on = pat_flow.begin(scope="openid", aud=None, prompt="select_account")
+    page = pat_flow.client.get(pat_flow.client.get(going_on)["Location"])
+    assert page.status_code == 200
+    sign_in(pat_flow.client, dr_ada)
+    # The request was kept for the session of the other person, which has ended.
+    assert pat_flow.client.get(going_on).status_code == 400
+
+
+@pytest.mark.spec("V3", "N12")
+def test_a_request_nobody_follows_up_ends_soon(flow, mercy):
+    flow.begin()
+    latest = timezone.now() + timedelta(minutes=30)
+    with tenancy.bind(mercy):
+        assert Session.objects.get().expires_at <= latest
+        assert AuthorizationRequest.objects.get().expires_at <= latest
+
+
+@pytest.mark.spec("N12")
+def test_a_sign_in_in_time_makes_the_session_last(flow, dr_ada, mercy):
+    flow.begin()
+    sign_in(flow.client, dr_ada)
+    with tenancy.bind(mercy):
+        assert Session.objects.get().ends_at > timezone.now() + timedelta(hours=1)
 
 
 @pytest.mark.spec("AUTZ-18", "IDTK-15")
