@@ -64,7 +64,9 @@ def test_what_is_not_there_is_none(connected, fhir, status):
     assert upstream.patient_name("456") is None
 
 
-@pytest.mark.parametrize("bad", ["", "../metadata", "456/_history", "456?x=1", "a" * 65, "%2e%2e"])
+@pytest.mark.parametrize(
+    "bad", ["..", ".", "", "../metadata", "456/_history", "456?x=1", "a" * 65, "%2e%2e"]
+)
 def test_an_id_that_is_none_is_never_asked_for(connected, fhir, bad):
     assert upstream.read("Patient", bad) is None
     assert fhir.asked == []
