@@ -45,7 +45,10 @@ class ManagementToken(BaseAuthentication):
 
 
 def _issuing_tenant(raw: str) -> TenantRef:
-    """The tenant whose keys to try, by the unverified `iss`. Raises AuthenticationFailed."""
+    """The tenant whose keys to try, by the unverified `iss`. Raises AuthenticationFailed.
+
+    A token that names no tenant of ours is refused without an event: it belongs in nobody's trail.
+    """
     refused = AuthenticationFailed("the token is not one of this server's")
     prefix = f"{settings.ORIGIN}/t/"
     issuer = _unverified_claims(raw).get("iss")
