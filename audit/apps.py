@@ -2,7 +2,6 @@
 
 from django.apps import AppConfig
 
-from audit import chain
 from authfi.lib import transaction
 
 
@@ -13,4 +12,6 @@ class AuditConfig(AppConfig):
 
     def ready(self) -> None:
         """Let transactions write their deferred events."""
-        transaction.register_flush(chain.flush)
+        from audit import record
+
+        transaction.register_flush(record.flush)

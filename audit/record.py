@@ -1,6 +1,7 @@
 """Record events: with the transaction that is open, else with the group writer (D7, V8)."""
 
 import json
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
@@ -32,6 +33,14 @@ def record(*events: Event) -> None:
     rows = _prepare(events)
     if not transaction.defer(rows):
         writer.write(rows)
+
+
+def flush(rows: Sequence[chain.Row]) -> None:
+    """Write what a transaction deferred, as its last statement. Raises AuditUnavailableError."""
+    try:
+        chain.flush(rows)
+    except DatabaseError as error:
+        raise AuditUnavailableError("the audit trail cannot be written") from error
 
 
 def record_for(tenant: TenantRef, *events: Event) -> None:

@@ -1,6 +1,8 @@
 """Verify a tenant's chain, its head, its checkpoints and its anchor (A6, A8, A9). Reads only."""
 
+import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
@@ -195,13 +197,15 @@ def _time_of_next(
 
 
 _recent: dict[UUID, tuple[float, Verification]] = {}
+_one_at_a_time: defaultdict[UUID, threading.Lock] = defaultdict(threading.Lock)
 
 
 def recent_verification(tenant: TenantRef, max_age_seconds: float = 20) -> Verification:
     """The last verification of this process if it is recent, else a new one. Raises as `verify`."""
-    made_at, found = _recent.get(tenant.id, (0.0, None))
-    if found and time.monotonic() - made_at < max_age_seconds:
-        return found
-    fresh = verify(tenant)
-    _recent[tenant.id] = (time.monotonic(), fresh)
-    return fresh
+    with _one_at_a_time[tenant.id]:  # pages that ask meanwhile share one verification
+        made_at, found = _recent.get(tenant.id, (0.0, None))
+        if found and time.monotonic() - made_at < max_age_seconds:
+            return found
+        fresh = verify(tenant)
+        _recent[tenant.id] = (time.monotonic(), fresh)
+        return fresh

@@ -3,7 +3,9 @@
 import uuid
 
 import pytest
+from django.db import OperationalError
 
+from audit import chain
 from authfi.lib import tenancy
 from smart import tokens
 from smart.models import AuthorizationCode, AuthorizationRequest, Grant
@@ -194,3 +196,20 @@ def test_an_earlier_grant_does_not_skip_the_page(pat_flow):
     pat_flow.code()
     response = pat_flow.client.get(pat_flow.begin())
     assert "/consent/" in response["Location"]
+
+
+@pytest.mark.spec("V8")
+def test_a_trail_that_cannot_be_written_inside_a_transaction_is_a_503_not_a_crash(
+    pat_flow, mercy, monkeypatch
+):
+    code = pat_flow.code()
+
+    def refuse(connection, rows):
+        raise OperationalError("disk full")
+
+    monkeypatch.setattr(chain, "append", refuse)
+    answer = pat_flow.exchange(code)
+    assert answer.status_code == 503
+    assert answer.json()["error"] == "temporarily_unavailable"
+    monkeypatch.undo()
+    assert pat_flow.exchange(code).status_code == 200
