@@ -23,7 +23,7 @@ EXPIRING: tuple[tuple[str, str, dict[str, bool]], ...] = (
     ("smart.AuthorizationCode", "expires", {}),
     ("consent.ConsentRequest", "expires_at", {"consent__isnull": True}),
 )
-KEPT_SECONDS = 86_400
+KEPT_SECONDS = 3_600
 
 
 class TenantsFailedError(RuntimeError):
@@ -38,7 +38,7 @@ def seal_checkpoints() -> int:
 
 @shared_task
 def sweep_expired() -> int:
-    """Delete what expired more than a day ago; returns how many rows. Safe to run twice."""
+    """Delete what expired more than an hour ago; returns how many rows. Safe to run twice."""
     return _for_each(_sweep)
 
 
