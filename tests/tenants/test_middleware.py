@@ -34,9 +34,9 @@ def test_only_trusted_proxies_are_believed(settings, peer, forwarded, expected):
 def test_a_proxy_that_is_trusted_may_say_the_request_came_by_tls(settings):
     settings.SECURE_SSL_REDIRECT = True
     settings.TRUSTED_PROXIES = PROXIES
-    secure = {"HTTP_X_FORWARDED_PROTO": "https"}
-    assert Client(REMOTE_ADDR="10.0.0.1", **secure).get("/nowhere").status_code == 404
-    answer = Client(REMOTE_ADDR="192.0.2.1", **secure).get("/nowhere")
+    secure = {"x-forwarded-proto": "https"}
+    assert Client(REMOTE_ADDR="10.0.0.1").get("/nowhere", headers=secure).status_code == 404
+    answer = Client(REMOTE_ADDR="192.0.2.1").get("/nowhere", headers=secure)
     assert answer.status_code == 301
     assert answer["Location"].startswith("https://")
 
