@@ -216,7 +216,6 @@ ARGON2_MEMORY_KIB = env.int("ARGON2_MEMORY_KIB", default=1024 if MODE == "test" 
 ARGON2_TIME_COST = env.int("ARGON2_TIME_COST", default=1 if MODE == "test" else 3)
 if PRODUCTION and (ARGON2_MEMORY_KIB < 19_456 or ARGON2_TIME_COST < 2):
     raise ImproperlyConfigured("Argon2 needs at least 19456 KiB of memory and a time cost of 2.")
-LOGIN_URL = "login"
 
 SESSION_COOKIE_SECURE = PRODUCTION
 SESSION_COOKIE_HTTPONLY = True

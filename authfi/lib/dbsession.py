@@ -12,7 +12,6 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from psycopg import Connection
 from psycopg.pq import TransactionStatus
 
-SETTING = "app.tenant"
 _SET = "SELECT set_config('app.tenant', %s, false)"
 
 

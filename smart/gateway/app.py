@@ -11,6 +11,8 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from contextlib import suppress
 from typing import Any
 
+from django.conf import settings
+
 from authfi.lib import database, requestinfo, tenancy
 from smart.gateway import outcomes, service
 from smart.gateway.outcomes import Answer
@@ -64,11 +66,18 @@ def _request(scope: Scope, slug: str) -> Request:
     )
 
 
+def _hsts() -> bytes:
+    """As on Django's pages, which this lane does not pass (K8)."""
+    return f"max-age={settings.SECURE_HSTS_SECONDS}; includeSubDomains; preload".encode()
+
+
 async def _send(send: Send, answer: Answer, request_id: str, *, is_head: bool) -> None:
     headers = [
         (name.encode(), value.encode("latin-1", "replace")) for name, value in answer.headers
     ]
     headers.append((b"x-request-id", request_id.encode()))
+    if settings.SECURE_HSTS_SECONDS:
+        headers.append((b"strict-transport-security", _hsts()))
     if answer.status != 204:  # RFC 9110 8.6
         headers.append((b"content-length", str(len(answer.body)).encode()))
     with suppress(OSError):  # the client has gone; what it was answered is in the trail

@@ -39,11 +39,9 @@ class Request:
     headers: list[tuple[bytes, bytes]]
 
     def header(self, name: bytes) -> str:
-        """A header's first value, or an empty text."""
-        for key, value in self.headers:
-            if key.lower() == name:
-                return value.decode("latin-1")
-        return ""
+        """A header's value, or an empty text; repeated ones make one list (RFC 9110 5.3)."""
+        values = [value.decode("latin-1") for key, value in self.headers if key.lower() == name]
+        return ", ".join(values)
 
 
 async def respond(request: Request, tenant: Tenant) -> Answer:

@@ -1,5 +1,7 @@
 """Through the front door with headers, methods and sizes that no request may have."""
 
+from ipaddress import ip_network
+
 import pytest
 
 
@@ -64,3 +66,19 @@ def test_the_page_size_is_clamped(hospital, john):
 @pytest.mark.parametrize("value", ["-1", "1e3", "", "1,2", "\u0661"])
 def test_counts_that_are_no_numbers_are_400(hospital, john, value):
     hospital.ask(f"/Observation?_count={value}", john).outcome(400, "invalid")
+
+
+@pytest.mark.spec("A2")
+def test_an_address_made_up_by_the_caller_does_not_reach_the_trail(hospital, john, settings):
+    lines = [(b"x-forwarded-for", b"203.0.113.66"), (b"x-forwarded-for", b"198.51.100.7")]
+    settings.TRUSTED_PROXIES = [ip_network("192.0.2.0/24")]
+    reply = hospital.ask("/Patient/789", john, headers=lines)
+    assert hospital.event(reply).details["ip"] == "198.51.100.7"
+
+
+@pytest.mark.spec("K8")
+def test_browsers_are_told_to_stay_with_tls(hospital, john, settings):
+    assert "strict-transport-security" not in hospital.ask("/Patient/789", john).headers
+    settings.SECURE_HSTS_SECONDS = 63_072_000
+    told = hospital.ask("/Patient/789", john).headers["strict-transport-security"]
+    assert told == "max-age=63072000; includeSubDomains; preload"
