@@ -284,10 +284,11 @@ def main() -> int:
             for name, value in variables.items():
                 sys.stdout.write(f"export {name}={shlex.quote(value)}\n")
             sys.stdout.flush()
-            signal.pause()
+            # Not signal.pause(): a signal that comes just before it would go unnoticed.
+            while True:
+                time.sleep(0.2)
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
-    return 0
 
 
 if __name__ == "__main__":
