@@ -57,7 +57,8 @@ class ConsentRequest(TenantModel):
 class Consent(TenantModel):
     """A decision: who allowed or denied which app what, about whose record, in which words.
 
-    `request` is empty for a decision that was made without a page.
+    `request` is empty for a decision that was made without a page. `remember` lets the same app
+    ask for the same again without a page (C3).
     """
 
     plain_columns: ClassVar[dict[str, str]] = {
@@ -84,6 +85,7 @@ class Consent(TenantModel):
     decision = models.CharField(max_length=8, choices=Decision)
     state = models.CharField(max_length=8, choices=State)
     scopes = models.TextField(blank=True)
+    remember = models.BooleanField(default=False)
     text = models.ForeignKey(ConsentText, on_delete=models.PROTECT)
     decided_at = models.DateTimeField()
     withdrawn_at = models.DateTimeField(null=True)

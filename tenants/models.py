@@ -72,3 +72,22 @@ class Policy(TenantModel):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.version}"
+
+
+class Allowance(TenantModel):
+    """How much of a limit is used in one window of time (V1). See `tenants.limits`.
+
+    `key` names the limit and a keyed digest of what it counts; `window` counts windows since 1970.
+    """
+
+    plain_columns: ClassVar[dict[str, str]] = {"key": "a limit's name and a keyed digest"}
+
+    key = models.CharField(max_length=96)
+    window = models.BigIntegerField()
+    used = models.PositiveIntegerField(default=0)
+    expires_at = models.DateTimeField(db_index=True)
+
+    class Meta(TenantModel.Meta):
+        constraints = [
+            models.UniqueConstraint(fields=["tenant_id", "key", "window"], name="allowance_once")
+        ]

@@ -100,9 +100,42 @@ class Session(TenantModel):
         return f"session {self.pk}"
 
 
+class Invitation(TenantModel):
+    """A link with which a new person sets a password and a second factor, once."""
+
+    plain_columns: ClassVar[dict[str, str]] = {"handle_digest": "a keyed digest"}
+
+    handle_digest = models.CharField(max_length=64, unique=True)
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="invitations")
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField()
+    used_at = models.DateTimeField(null=True)
+
+
+class AuthenticatorFailures(TenantModel):
+    """Consecutive failures of one authenticator of one person (N6)."""
+
+    plain_columns: ClassVar[dict[str, str]] = {"authenticator": "names an authenticator"}
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="authenticator_failures")
+    authenticator = models.CharField(max_length=16)
+    failures = models.PositiveIntegerField(default=0)
+    last_failed_at = models.DateTimeField(null=True)
+    disabled_at = models.DateTimeField(null=True)
+
+    class Meta(TenantModel.Meta):
+        constraints = [
+            models.UniqueConstraint(
+                fields=["tenant_id", "user", "authenticator"], name="authenticator_counted_once"
+            )
+        ]
+
+
 __all__ = [
     "CLINICAL_ROLES",
     "CONSOLE_ROLES",
+    "AuthenticatorFailures",
+    "Invitation",
     "Role",
     "RoleAssignment",
     "Session",

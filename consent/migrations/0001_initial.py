@@ -24,6 +24,7 @@ class Migration(migrations.Migration):
                 ('decision', models.CharField(choices=[('allow', 'Allow'), ('deny', 'Deny')], max_length=8)),
                 ('state', models.CharField(choices=[('active', 'Active'), ('inactive', 'Inactive')], max_length=8)),
                 ('scopes', models.TextField(blank=True)),
+                ('remember', models.BooleanField(default=False)),
                 ('decided_at', models.DateTimeField()),
                 ('withdrawn_at', models.DateTimeField(null=True)),
             ],

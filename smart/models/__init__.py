@@ -10,7 +10,9 @@ from smart.models.oauth import (
     DeviceGrant,
     IDToken,
     RefreshToken,
+    RevokedToken,
 )
+from smart.models.patient_list import PatientListEntry
 
 __all__ = [
     "AccessToken",
@@ -22,5 +24,7 @@ __all__ = [
     "HealthcareModule",
     "IDToken",
     "LaunchContext",
+    "PatientListEntry",
     "RefreshToken",
+    "RevokedToken",
 ]

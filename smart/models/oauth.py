@@ -26,7 +26,12 @@ from authfi.lib.tenancy import bound_id
 
 
 class Application(TenantModel, AbstractApplication):
-    """A registered app: what it is, where it lives, what it may ask for (REGI-01 to REGI-12)."""
+    """A registered app: what it is, where it lives, what it may ask for (REGI-01 to REGI-12).
+
+    `about` holds RFC 7591 members for people (`client_uri`, `policy_uri`, `contacts`, ...).
+    `without_pkce` marks a confidential SMART 1 app (O2); `patient_access` one whose refresh tokens
+    have no absolute end (REFR-18).
+    """
 
     plain_columns: ClassVar[dict[str, str]] = {
         "client_id": "public",
@@ -38,6 +43,7 @@ class Application(TenantModel, AbstractApplication):
         "allowed_origins": "registered origins",
         "scopes": "scopes it may ask for",
         "grant_types": "names of grant types",
+        "about": "links and contacts that the app published",
         "client_type": "names a type",
         "algorithm": "names an algorithm",
         "state": "names a state",
@@ -53,7 +59,10 @@ class Application(TenantModel, AbstractApplication):
     launch_uris = models.TextField(blank=True)
     scopes = models.TextField(blank=True)
     grant_types = models.TextField()
+    about = models.JSONField(default=dict)
     in_development = models.BooleanField(default=False)
+    without_pkce = models.BooleanField(default=False)
+    patient_access = models.BooleanField(default=False)
     access_token_seconds = models.PositiveIntegerField(default=900)
     state = models.CharField(max_length=16, choices=State, default=State.ACTIVE)
 
@@ -111,19 +120,47 @@ class AuthorizationCode(TenantModel, AbstractGrant):
 
 
 class RefreshToken(TenantModel, AbstractRefreshToken):
-    """A refresh token as a digest; its family is its grant (D3, D4)."""
+    """A refresh token as a digest; its family is its grant (D3, D4, O13).
 
-    plain_columns: ClassVar[dict[str, str]] = {"token": "a keyed digest"}
+    `successor` is the token that replaced it, sealed under a key derived from this one, for a
+    client whose answer was lost.
+    """
+
+    plain_columns: ClassVar[dict[str, str]] = {
+        "token": "a keyed digest",
+        "successor": "sealed under a key derived from the token itself",
+    }
 
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
+    token = models.CharField(max_length=64, unique=True)
     grant = models.ForeignKey(
         "smart.Grant", on_delete=models.CASCADE, related_name="refresh_tokens"
     )
+    expires_at = models.DateTimeField()
+    used_at = models.DateTimeField(null=True)
+    successor = models.TextField(blank=True)
     token_checksum = None
+    access_token = None
+    token_family = None
+    revoked = None
     resource = None
 
     class Meta(TenantModel.Meta):
         pass
+
+
+class RevokedToken(TenantModel):
+    """An access token that was revoked by itself, until it would have expired (D3, REVO-03)."""
+
+    plain_columns: ClassVar[dict[str, str]] = {"jti": "a random id"}
+
+    jti = models.CharField(max_length=64)
+    expires_at = models.DateTimeField(db_index=True)
+
+    class Meta(TenantModel.Meta):
+        constraints = [
+            models.UniqueConstraint(fields=["tenant_id", "jti"], name="revoked_token_once")
+        ]
 
 
 class AccessToken(AbstractAccessToken):

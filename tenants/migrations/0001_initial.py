@@ -28,6 +28,23 @@ class Migration(migrations.Migration):
             ],
         ),
         migrations.CreateModel(
+            name='Allowance',
+            fields=[
+                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
+                ('tenant_id', models.UUIDField(default=authfi.lib.tenancy.bound_id, editable=False)),
+                ('key', models.CharField(max_length=96)),
+                ('window', models.BigIntegerField()),
+                ('used', models.PositiveIntegerField(default=0)),
+                ('expires_at', models.DateTimeField(db_index=True)),
+            ],
+            options={
+                'abstract': False,
+                'base_manager_name': 'objects',
+                'default_manager_name': 'objects',
+                'constraints': [models.UniqueConstraint(fields=('tenant_id', 'key', 'window'), name='allowance_once')],
+            },
+        ),
+        migrations.CreateModel(
             name='Policy',
             fields=[
                 ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
@@ -46,4 +63,5 @@ class Migration(migrations.Migration):
             },
         ),
         ProtectTenantTables('Policy', rights='SELECT, INSERT'),
+        ProtectTenantTables('Allowance'),
     ]

@@ -43,6 +43,23 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name='Invitation',
+            fields=[
+                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
+                ('tenant_id', models.UUIDField(default=authfi.lib.tenancy.bound_id, editable=False)),
+                ('handle_digest', models.CharField(max_length=64, unique=True)),
+                ('created_at', models.DateTimeField(auto_now_add=True)),
+                ('expires_at', models.DateTimeField()),
+                ('used_at', models.DateTimeField(null=True)),
+                ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='invitations', to=settings.AUTH_USER_MODEL)),
+            ],
+            options={
+                'abstract': False,
+                'base_manager_name': 'objects',
+                'default_manager_name': 'objects',
+            },
+        ),
+        migrations.CreateModel(
             name='Session',
             fields=[
                 ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
@@ -84,6 +101,24 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name='AuthenticatorFailures',
+            fields=[
+                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
+                ('tenant_id', models.UUIDField(default=authfi.lib.tenancy.bound_id, editable=False)),
+                ('authenticator', models.CharField(max_length=16)),
+                ('failures', models.PositiveIntegerField(default=0)),
+                ('last_failed_at', models.DateTimeField(null=True)),
+                ('disabled_at', models.DateTimeField(null=True)),
+                ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='authenticator_failures', to=settings.AUTH_USER_MODEL)),
+            ],
+            options={
+                'abstract': False,
+                'base_manager_name': 'objects',
+                'default_manager_name': 'objects',
+                'constraints': [models.UniqueConstraint(fields=('tenant_id', 'user', 'authenticator'), name='authenticator_counted_once')],
+            },
+        ),
+        migrations.CreateModel(
             name='RoleAssignment',
             fields=[
                 ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
@@ -98,5 +133,5 @@ class Migration(migrations.Migration):
                 'constraints': [models.UniqueConstraint(fields=('tenant_id', 'user', 'role'), name='role_given_once')],
             },
         ),
-        ProtectTenantTables('User', 'RoleAssignment', 'Session', 'TOTPDevice'),
+        ProtectTenantTables('User', 'RoleAssignment', 'Session', 'TOTPDevice', 'Invitation', 'AuthenticatorFailures'),
     ]
