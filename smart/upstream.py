@@ -259,7 +259,8 @@ def document(answer: Response) -> dict[str, Any]:
 
 
 def _url(upstream: Upstream, path: str, query: str) -> str:
-    return f"{upstream.base_url}/{path}" + (f"?{query}" if query else "")
+    below = f"/{path}" if path else ""
+    return f"{upstream.base_url}{below}" + (f"?{query}" if query else "")
 
 
 def _headers(upstream: Upstream, asked: Mapping[str, str]) -> dict[str, str]:

@@ -10,7 +10,7 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError
 
 from audit import events, record
-from authfi.lib import tenancy
+from authfi.lib import database, tenancy
 from authfi.lib.transaction import transaction
 from tenants.models import Policy
 
@@ -98,6 +98,14 @@ def sign_in() -> SignInPolicy:
 def clinician_access() -> ClinicianAccessPolicy:
     """The bound tenant's rules of opening records."""
     return cast("ClinicianAccessPolicy", _current("clinician-access"))
+
+
+async def aclinician_access(tenant: tenancy.TenantRef) -> ClinicianAccessPolicy:
+    """`clinician_access` for async code: from memory, else with one thread hop."""
+    hit = _read.get((tenant.id, "clinician-access"))
+    if hit and time.monotonic() - hit[0] < CACHE_SECONDS:
+        return cast("ClinicianAccessPolicy", hit[1])
+    return await database.run(tenant, clinician_access)
 
 
 def change(*, kind: str, changes: Mapping[str, Any], actor: events.Actor) -> Document:

@@ -233,6 +233,11 @@ def fetch(
     return _background.run(ask(method, url, headers=headers, body=body, rules=rules, limits=limits))
 
 
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """What a coroutine that asks others returns or raises, for code that is not async."""
+    return _background.run(work)
+
+
 async def close() -> None:
     """Close the running loop's session and the one of `fetch`; both open again when needed."""
     session = _sessions.pop(asyncio.get_running_loop(), None)

@@ -1,0 +1,92 @@
+"""Searching a tenant's FHIR server page by page (FHIR R4 3.1.1.5; ehr-connectors 7).
+
+For pages of ours and for evidence, not for the gateway, which judges what apps ask.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from authfi.lib.egress import Kind
+from authfi.lib.outbound import Limits, Response
+from smart import upstream
+from smart.upstream import Upstream, UpstreamError
+
+LIMITS: Final = Limits(total_seconds=5, read_seconds=5, max_bytes=8 * 1024 * 1024)
+#: A parameter that the server does not know is an error, not a wider search (FHIR R4 3.1.1.2).
+_STRICT: Final = {"prefer": "handling=strict"}
+
+Resource = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Resources of the type asked for, and the query of the next page, where there is one.
+
+    `following` is path and query below the base.
+    """
+
+    resources: list[Resource]
+    following: tuple[str, str] | None
+
+
+async def page(server: Upstream, resource_type: str, params: Sequence[tuple[str, str]]) -> Page:
+    """The first page of a search. Raises UpstreamError."""
+    return await further(server, resource_type, (resource_type, urlencode(params)))
+
+
+async def further(server: Upstream, resource_type: str, following: tuple[str, str]) -> Page:
+    """The page that `following` names. Raises UpstreamError."""
+    path, query = following
+    asking = upstream.request(server, "GET", path, query, _STRICT, limits=LIMITS)
+    async with await asking as stream:
+        answer = Response(stream.status, stream.headers, await stream.read())
+    bundle = upstream.document(answer)
+    entries = bundle.get("entry", [])
+    if bundle.get("resourceType") != "Bundle" or not isinstance(entries, list):
+        raise UpstreamError(Kind.BAD_ANSWER, "The FHIR server did not answer with a Bundle.")
+    found = [entry.get("resource") for entry in entries if isinstance(entry, dict)]
+    return Page(
+        [
+            one
+            for one in found
+            if isinstance(one, dict) and one.get("resourceType") == resource_type
+        ],
+        _next(bundle, server),
+    )
+
+
+async def pages(
+    server: Upstream, resource_type: str, params: Sequence[tuple[str, str]], *, most: int
+) -> AsyncIterator[Page]:
+    """Page after page, `most` at most; the last one says whether there is more.
+
+    Raises UpstreamError.
+    """
+    found = await page(server, resource_type, params)
+    yield found
+    for _ in range(most - 1):
+        if found.following is None:
+            return
+        found = await further(server, resource_type, found.following)
+        yield found
+
+
+def _next(bundle: Resource, server: Upstream) -> tuple[str, str] | None:
+    """Where the next page is; only below the server's own base (SSRF). Raises UpstreamError."""
+    links = bundle.get("link", [])
+    for link in links if isinstance(links, list) else []:
+        if isinstance(link, dict) and link.get("relation") == "next":
+            return below(server, link.get("url"))
+    return None
+
+
+def below(server: Upstream, url: object) -> tuple[str, str]:
+    """Path and query of a URL below the server's base. Raises UpstreamError for any other."""
+    text = url if isinstance(url, str) else ""
+    rest = text.removeprefix(server.base_url)
+    if rest == text or rest[:1] not in ("/", "?") or not text.isprintable() or ".." in rest:
+        raise UpstreamError(Kind.BAD_ANSWER, "The FHIR server's next page is somewhere else.")
+    path, _, query = rest.removeprefix("/").partition("?")
+    return path, query
