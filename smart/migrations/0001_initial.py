@@ -21,6 +21,22 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
+            name='WriteIntent',
+            fields=[
+                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
+                ('tenant_id', models.UUIDField(default=authfi.lib.tenancy.bound_id, editable=False)),
+                ('client_id', models.CharField(max_length=255)),
+                ('request_id', models.CharField(max_length=64)),
+                ('about', authfi.crypto.fields.SealedJSONField(editable=True)),
+                ('created_at', models.DateTimeField(auto_now_add=True, db_index=True)),
+            ],
+            options={
+                'abstract': False,
+                'base_manager_name': 'objects',
+                'default_manager_name': 'objects',
+            },
+        ),
+        migrations.CreateModel(
             name='Application',
             fields=[
                 ('redirect_uris', models.TextField(blank=True, help_text='Allowed URIs list, space separated', verbose_name='redirect URIs')),
@@ -290,5 +306,5 @@ class Migration(migrations.Migration):
                 'constraints': [models.UniqueConstraint(fields=('tenant_id', 'user', 'patient_index'), name='patient_listed_once')],
             },
         ),
-        ProtectTenantTables('Application', 'LaunchContext', 'Grant', 'AuthorizationCode', 'IDToken', 'AccessToken', 'RefreshToken', 'RevokedToken', 'PatientListEntry', 'DeviceGrant', 'HealthcareModule', 'AuthorizationRequest'),
+        ProtectTenantTables('Application', 'LaunchContext', 'Grant', 'AuthorizationCode', 'IDToken', 'AccessToken', 'RefreshToken', 'RevokedToken', 'PatientListEntry', 'DeviceGrant', 'HealthcareModule', 'AuthorizationRequest', 'WriteIntent'),
     ]

@@ -13,6 +13,7 @@ from smart.models.oauth import (
     RevokedToken,
 )
 from smart.models.patient_list import PatientListEntry
+from smart.models.write_intent import WriteIntent
 
 __all__ = [
     "AccessToken",
@@ -27,4 +28,5 @@ __all__ = [
     "PatientListEntry",
     "RefreshToken",
     "RevokedToken",
+    "WriteIntent",
 ]
