@@ -29,6 +29,7 @@ from tenants.policies import ClinicianAccessPolicy
 PERSON_SECONDS: Final = 1.0
 EVIDENCE_SECONDS: Final = 5.0
 REMEMBERED: Final = 20_000
+MAX_PANEL: Final = 2_000
 
 _PRACTITIONERS: Final = frozenset({"Practitioner", "PractitionerRole"})
 
@@ -40,6 +41,14 @@ class Person:
     user_id: UUID
     roles: frozenset[str]
     fhir_user: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """The patients of a person whose rules open only some; `unknown` says why there may be more."""
+
+    patients: tuple[str, ...]
+    unknown: tuple[str, ...] = ()
 
 
 _people: OrderedDict[tuple[UUID, UUID], tuple[float, Person | None]] = OrderedDict()
@@ -84,6 +93,31 @@ def openable_sync(
     return outbound.run(openable(tenancy.current(), person, patients, vouched=vouched))
 
 
+async def panel(tenant: TenantRef, person: Person) -> Panel:
+    """The patients to choose from: at most 2,000 that the person's rules lead to.
+
+    Only those: `openable` still decides on each. Empty where the person may open every record
+    (`is_unbounded`), since nobody lists those.
+    """
+    own = own_patient(person)
+    if own is not None:
+        return Panel((own,))
+    ties = clinician_access.needed_ties(_rules(person, await policies.aclinician_access(tenant)))
+    if not ties:
+        return Panel(())
+    ground = await database.run(tenant, _ground, person, ties, None)
+    found, unknown = ground.listed, ground.unknown
+    if ground.server is not None and ground.who is not None:
+        at_server = ties - {Tie.LISTED}
+        tied, missing = await care_evidence.panel(
+            ground.server, ground.who, at_server, timezone.now()
+        )
+        found, unknown = found | tied, unknown + missing
+    if len(found) > MAX_PANEL:
+        unknown = (*unknown, f"only {MAX_PANEL} patients can be shown")
+    return Panel(tuple(sorted(found)[:MAX_PANEL]), unknown)
+
+
 async def is_unbounded(tenant: TenantRef, person: Person) -> bool:
     """Does the person's rule open every record, so that a search need not name its patients?"""
     return Rule.ALL in _rules(person, await policies.aclinician_access(tenant))
@@ -114,11 +148,11 @@ def _rules(person: Person, policy: ClinicianAccessPolicy) -> frozenset[Rule]:
 
 def _read_person(user_id: UUID) -> Person | None:
     asked_at = time.monotonic()
-    fhir_user = User.objects.filter(pk=user_id, is_active=True).only("fhir_user").first()
+    user = User.objects.filter(pk=user_id, is_active=True).first()
     person = None
-    if fhir_user is not None:
+    if user is not None:
         roles = RoleAssignment.objects.filter(user_id=user_id).values_list("role", flat=True)
-        person = Person(user_id, frozenset(roles), fhir_user.fhir_user)
+        person = Person(user_id, frozenset(roles), user.fhir_user)
     _remember(_people, (tenancy.current().id, user_id), (asked_at, person))
     return person
 
@@ -199,8 +233,13 @@ class _Ground:
     unknown: tuple[str, ...]
 
 
-def _ground(person: Person, ties: frozenset[Tie], patients: list[str]) -> _Ground:
-    listed = patient_list.listed(person.user_id, patients) if Tie.LISTED in ties else frozenset()
+def _ground(person: Person, ties: frozenset[Tie], patients: list[str] | None) -> _Ground:
+    """What is known of these patients, or of all where none are given."""
+    listed = frozenset[str]()
+    if Tie.LISTED in ties and patients is None:
+        listed = frozenset(patient_list.all_listed(person.user_id))
+    elif Tie.LISTED in ties:
+        listed = patient_list.listed(person.user_id, patients or ())
     if not ties - {Tie.LISTED}:
         return _Ground(listed, None, None, ())
     who = _practitioner(person)

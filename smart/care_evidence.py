@@ -16,29 +16,28 @@ from smart.upstream import Upstream, UpstreamError
 BATCH: Final = 40
 #: Pages of one answer that are looked through before it counts as unknown.
 _PAGES: Final = 5
+_PANEL_PAGES: Final = 25
 _PAGE_SIZE: Final = "200"
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A search that shows a tie. One of `who` must be on the server's list, and all of `others`."""
+    """A search that shows ties: by one of the parameters `who`, and by patient."""
 
     resource_type: str
     ties: frozenset[Tie]
     who: tuple[str, ...]
     patients: str
-    others: tuple[str, ...] = ()
 
 
 SOURCES: Final = (
-    Source("CareTeam", frozenset({Tie.CARE_TEAM}), ("participant",), "patient", ("patient",)),
+    Source("CareTeam", frozenset({Tie.CARE_TEAM}), ("participant",), "patient"),
     Source("Patient", frozenset({Tie.GENERAL_PRACTITIONER}), ("general-practitioner",), "_id"),
     Source(
         "Encounter",
         frozenset({Tie.CURRENT_ENCOUNTER, Tie.ENCOUNTER}),
         ("participant", "practitioner"),
         "patient",
-        ("patient",),
     ),
 )
 
@@ -58,20 +57,17 @@ class Server:
         }
         return cls(upstream, listed)
 
-    def parameter_for(self, source: Source, who: Key) -> str | None:
-        """The parameter that names the practitioner, or None where the server lacks what it needs.
+    def searches(self, resource_type: str, name: str) -> bool:
+        """Does the server list the parameter? `_id` it need not list (FHIR R4 3.1.1.3.1)."""
+        return name == "_id" or name in self.search_params.get(resource_type, ())
 
-        `practitioner` finds Practitioners only.
-        """
-        listed = self.search_params.get(source.resource_type, frozenset())
-        if not listed.issuperset(source.others):
-            return None
-        usable = [
-            name
-            for name in source.who
-            if name in listed and (name != "practitioner" or who[0] == "Practitioner")
-        ]
-        return usable[0] if usable else None
+    def practitioner_parameter(self, source: Source, who: Key) -> str | None:
+        """The parameter that names the practitioner; `practitioner` finds no roles."""
+        for name in source.who:
+            is_apt = name != "practitioner" or who[0] == "Practitioner"
+            if is_apt and self.searches(source.resource_type, name):
+                return name
+        return None
 
 
 async def gather(
@@ -111,50 +107,76 @@ def _merged(patient: str, answers: Sequence[_Answer]) -> Evidence:
     )
 
 
+async def panel(
+    server: Server, who: Key, ties: Collection[Tie], now: datetime
+) -> tuple[frozenset[str], tuple[str, ...]]:
+    """All patients that one of these ties leads to, and why there may be more of them."""
+    sources = [source for source in SOURCES if source.ties & set(ties)]
+    answers = await asyncio.gather(
+        *(_ask(server, source, who, None, frozenset(ties), now) for source in sources)
+    )
+    patients = frozenset(patient for answer in answers for patient, _ in answer.ties)
+    return patients, tuple(answer.unknown for answer in answers if answer.unknown)
+
+
 async def _ask(
     server: Server,
     source: Source,
     who: Key,
-    patients: Sequence[str],
+    patients: Sequence[str] | None,
     wanted: frozenset[Tie],
     now: datetime,
 ) -> _Answer:
-    asked, found = frozenset(patients), set[tuple[str, Tie]]()
-    name = server.parameter_for(source, who)
-    if name is None:
+    """What a source shows of these patients, or of whomever it names where none are given."""
+    asked = frozenset(patients or ())
+    query = _query(server, source, who, patients, wanted)
+    if query is None:
         lacking = f"the FHIR server does not search {source.resource_type} by its practitioners"
         return _Answer(asked, frozenset(), lacking)
-    params = [
-        (name, f"{who[0]}/{who[1]}"),
-        (source.patients, ",".join(patients)),
-        *_narrowed(server, source, wanted),
-        ("_count", _PAGE_SIZE),
-    ]
-    bases = bases_of(server.upstream.base_url)
-    unknown = ""
+    bases, found, unknown = bases_of(server.upstream.base_url), set[tuple[str, Tie]](), ""
+    most = _PANEL_PAGES if patients is None else _PAGES
     try:
-        pages = upstream_search.pages(server.upstream, source.resource_type, params, most=_PAGES)
+        pages = upstream_search.pages(server.upstream, source.resource_type, query, most=most)
         async for page in pages:
             shown = (tie_of(resource, who, bases, now) for resource in page.resources)
-            found |= {one for one in shown if one and one[0] in asked and one[1] in wanted}
-            if asked <= {patient for patient, _ in found}:
-                break
+            found |= {one for one in shown if one and one[1] in wanted}
             unknown = "" if page.following is None else _too_many(source)
+            if asked and asked <= {patient for patient, _ in found}:
+                break
     except UpstreamError as error:
         unknown = f"{source.resource_type}: {str(error).rstrip('.')}"
     return _Answer(asked, frozenset(found), unknown)
+
+
+def _query(
+    server: Server,
+    source: Source,
+    who: Key,
+    patients: Sequence[str] | None,
+    wanted: frozenset[Tie],
+) -> list[tuple[str, str]] | None:
+    """The search, or None where the server lacks a parameter it needs."""
+    name = server.practitioner_parameter(source, who)
+    if name is None or not server.searches(source.resource_type, source.patients):
+        return None
+    return [
+        (name, f"{who[0]}/{who[1]}"),
+        *([] if patients is None else [(source.patients, ",".join(patients))]),
+        *_narrowed(server, source, wanted),
+        ("_count", _PAGE_SIZE),
+    ]
 
 
 def _too_many(source: Source) -> str:
     return f"the FHIR server has too many {source.resource_type} resources to look through"
 
 
-def _narrowed(server: Server, source: Source, wanted: frozenset[Tie]) -> Sequence[tuple[str, str]]:
+def _narrowed(server: Server, source: Source, wanted: frozenset[Tie]) -> list[tuple[str, str]]:
     """Only what can show a tie, where the server can tell it apart."""
-    if "status" not in server.search_params.get(source.resource_type, ()):
-        return ()
+    if not server.searches(source.resource_type, "status"):
+        return []
     if source.resource_type == "CareTeam":
-        return (("status", "active"),)
+        return [("status", "active")]
     if source.resource_type == "Encounter" and Tie.ENCOUNTER not in wanted:
-        return (("status", ",".join(sorted(CURRENT))),)
-    return ()
+        return [("status", ",".join(sorted(CURRENT)))]
+    return []

@@ -14,8 +14,6 @@ from smart import upstream
 from smart.upstream import Upstream, UpstreamError
 
 LIMITS: Final = Limits(total_seconds=5, read_seconds=5, max_bytes=8 * 1024 * 1024)
-#: A parameter that the server does not know is an error, not a wider search (FHIR R4 3.1.1.2).
-_STRICT: Final = {"prefer": "handling=strict"}
 
 Resource = dict[str, Any]
 
@@ -39,7 +37,7 @@ async def page(server: Upstream, resource_type: str, params: Sequence[tuple[str,
 async def further(server: Upstream, resource_type: str, following: tuple[str, str]) -> Page:
     """The page that `following` names. Raises UpstreamError."""
     path, query = following
-    asking = upstream.request(server, "GET", path, query, _STRICT, limits=LIMITS)
+    asking = upstream.request(server, "GET", path, query, limits=LIMITS)
     async with await asking as stream:
         answer = Response(stream.status, stream.headers, await stream.read())
     bundle = upstream.document(answer)
