@@ -47,11 +47,13 @@ class SessionStore(SessionBase):
         """Make it the session of a person, with a new cookie; forget what it held before.
 
         `kind` is `patient`, `clinician` or `admin`: whose limits hold. A session that was someone
-        else's ends.
+        else's ends; what its browser was about to do goes on in the new one.
         """
         self._load_once()
+        former = None
         if self.row and self.row.user_id not in (None, user.pk):
-            end(cast("User", self.row.user), only=[self.row.pk])
+            former = self.row.pk
+            end(cast("User", self.row.user), only=[former])
             self.row = None
         limits = policies.sign_in().limits(kind)
         ends_at = timezone.now() + timedelta(seconds=limits.absolute_seconds)
@@ -63,6 +65,8 @@ class SessionStore(SessionBase):
         except UpdateError:
             # The form was sent twice: the other request changed the cookie.
             self._write(Session(user=user, ends_at=ends_at), key=secrets.token_hex(32))
+        if former and self.row:
+            signals.session_replaced.send(sender=Session, former=former, session_id=self.row.pk)
 
     def wait(self, seconds: int) -> None:
         """Begin a session of nobody's for something that does not wait longer."""

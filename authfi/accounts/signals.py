@@ -10,3 +10,6 @@ roles_changed = Signal()
 
 sessions_ended = Signal()
 """`user`, `session_ids` (UUIDs): these sign-ins are over."""
+
+session_replaced = Signal()
+"""`former`, `session_id` (UUIDs): somebody else signed in where the former session was."""

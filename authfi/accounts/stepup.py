@@ -18,6 +18,8 @@ from authfi.accounts import sessions, signin
 View = Callable[..., HttpResponse]
 
 MAX_NEXT_LENGTH = 4096
+#: Key in the session: the address that the sign-in page offers.
+LOGIN_HINT = "login_hint"
 _FORM_ACTION = "form_action"
 _PLAIN = re.compile(r"[!-~]+")  # visible ASCII
 # A scheme alone (an installed app's own), or scheme, host and port.
@@ -33,18 +35,20 @@ def require(
     max_age_seconds: int | None = None,
     since: datetime | None = None,
     form_action: str | None = None,
+    login_hint: str = "",
 ) -> HttpResponse | None:
     """None where the sign-in is good enough, else a redirect to the page that makes it so.
 
     What the tenant's policy wants of the person holds beside `aal`. The sign-in's password must
     have been given at most `max_age_seconds` ago, and not before `since` (what `prompt=login`
     means: the moment the request came in). `form_action` is the origin that a chain of redirects
-    behind the sign-in page's form will end at: Chromium checks all of it.
+    behind the sign-in page's form will end at: Chromium checks all of it. `login_hint` is an e-mail
+    address that the page may offer (OIDC Core 3.1.2.1); it stays out of URLs.
     """
     user, held = signin.person(request), signin.assurance(request)
-    if user is None or held.auth_time is None:
-        return _to_page(request, "login", form_action)
-    if _is_stale(held.auth_time, max_age_seconds, since):
+    if user is None or held.auth_time is None or _is_stale(held.auth_time, max_age_seconds, since):
+        if login_hint:
+            sessions.of(request)[LOGIN_HINT] = login_hint
         return _to_page(request, "login", form_action)
     if held.aal < max(aal, signin.required_aal(user)):
         return _to_page(request, "mfa", form_action)

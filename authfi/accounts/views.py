@@ -51,8 +51,8 @@ def login(request: HttpRequest) -> HttpResponse:
     """E-mail and password; leads on to the code, or to `next`."""
     next_url = _next(request)
     if request.method != "POST":
-        user = signin.person(request)
-        form = LoginForm(initial={"email": user.email} if user else {})
+        user, hint = signin.person(request), sessions.of(request).get(stepup.LOGIN_HINT)
+        form = LoginForm(initial={"email": hint or (user.email if user else "")})
     else:
         form = LoginForm(request.POST)
         if form.is_valid():

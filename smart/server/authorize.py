@@ -9,7 +9,8 @@ from functools import wraps
 from typing import Final, cast
 from uuid import UUID
 
-from django.http import HttpResponse, HttpResponseRedirect
+from django.core.exceptions import RequestDataTooBig
+from django.http import HttpResponse, HttpResponseRedirect, UnreadablePostError
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -44,32 +45,42 @@ _SIGN_IN_AGAIN: Final = frozenset({"login", "select_account"})
 View = Callable[..., HttpResponse]
 
 
-def _page(view: View) -> View:
-    """Only GET; nothing kept, nothing told to the next site (AUTZ-24); no trail, no access (V8)."""
+def _page(*methods: str) -> Callable[[View], View]:
+    """Only these methods; nothing kept, nothing told to the next site (AUTZ-24); no trail, no
+    access (V8).
+    """
 
-    @csrf_exempt
-    @wraps(view)
-    def wrapper(request: TenantRequest, **kwargs: UUID) -> HttpResponse:
-        if request.method != "GET":
-            response = _error_page(request, _("Apps ask for access by GET here."), status=405)
-            response["Allow"] = "GET"
-        else:
-            try:
-                response = view(request, **kwargs)
-            except AuditUnavailableError:
-                response = _error_page(request, _("Nothing was changed."), status=503)
-        response["Cache-Control"] = "no-store"
-        response["Referrer-Policy"] = "no-referrer"
-        return response
+    def decorate(view: View) -> View:
+        @csrf_exempt
+        @wraps(view)
+        def wrapper(request: TenantRequest, **kwargs: UUID) -> HttpResponse:
+            if request.method not in methods:
+                text = _("Apps ask for access in another way here.")
+                response = _error_page(request, text, status=405)
+                response["Allow"] = ", ".join(methods)
+            else:
+                try:
+                    response = view(request, **kwargs)
+                except AuditUnavailableError:
+                    response = _error_page(request, _("Nothing was changed."), status=503)
+            response["Cache-Control"] = "no-store"
+            response["Referrer-Policy"] = "no-referrer"
+            return response
 
-    return wrapper
+        return wrapper
+
+    return decorate
 
 
-@_page
+@_page("GET", "POST")
 def authorize(request: TenantRequest) -> HttpResponse:
-    """Check a request, keep it, and go on at an address of our own."""
+    """Check a request, keep it, and go on at an address of our own.
+
+    A POST comes from the app's own site, without our cookie (SameSite): it is taken in for no
+    session, and setting a cookie here would sign out whoever is signed in (AUTZ-02).
+    """
     try:
-        asked = checks.parse(request.META.get("QUERY_STRING", ""))
+        asked = checks.parse(request.META.get("QUERY_STRING", ""), _form(request))
     except ClientNotProvenError as error:
         return _not_proven(request, error, "")
     try:
@@ -78,8 +89,6 @@ def authorize(request: TenantRequest) -> HttpResponse:
         return _not_proven(request, error, asked.get("client_id"))
     try:
         checked = checks.check(asked, application, redirect_uri)
-        if "none" in checked.prompt:
-            _refuse_silence(request, checked)
     except OAuthError as error:
         client_id = application.client_id
         _record_denied(_actor(request), error.description, error.error, client_id=client_id)
@@ -89,7 +98,7 @@ def authorize(request: TenantRequest) -> HttpResponse:
     return _see_other(reverse("authorize-continue", kwargs={"request_id": kept.pk}))
 
 
-@_page
+@_page("GET")
 def authorize_continue(request: TenantRequest, request_id: UUID) -> HttpResponse:
     """Go on with a kept request: sign-in, then consent, then the answer; each comes back here."""
     kept = _find(request, request_id)
@@ -110,24 +119,37 @@ def authorize_continue(request: TenantRequest, request_id: UUID) -> HttpResponse
 
 
 def _sign_in(request: TenantRequest, asked: granting.Pending) -> HttpResponse | None:
-    """None once the person is signed in as strongly and freshly as needed."""
-    return stepup.require(
+    """None once the person is signed in as strongly and freshly as needed.
+
+    Raises LoginRequired where `prompt=none` forbids to ask.
+    """
+    page = stepup.require(
         request,
-        since=_signed_in_since(asked),
+        since=_signed_in_since(request, asked),
         form_action=redirect_uris.origin_of(asked.redirect_uri),
+        login_hint=asked.login_hint,
     )
+    if page is not None and "none" in asked.prompt:
+        raise LoginRequired("the person is not signed in, or not strongly enough")
+    return page
 
 
-def _signed_in_since(asked: granting.Pending) -> datetime | None:
+def _signed_in_since(request: TenantRequest, asked: granting.Pending) -> datetime | None:
     """No older may the sign-in be. Ages count from the request, so that `max_age=0` can be met.
 
-    `select_account` is a sign-in, too: its page takes whichever account is given (OIDC Core
-    3.1.2.1).
+    `select_account` is a sign-in, too: its page takes whichever account is given, as it is where
+    the app hints at somebody else than who is signed in (OIDC Core 3.1.2.1).
     """
     came_in = asked.kept.created_at
-    if _SIGN_IN_AGAIN & set(asked.prompt):
+    if _SIGN_IN_AGAIN & set(asked.prompt) or _is_hinted_elsewhere(request, asked):
         return came_in
     return None if asked.max_age is None else came_in - timedelta(seconds=asked.max_age)
+
+
+def _is_hinted_elsewhere(request: TenantRequest, asked: granting.Pending) -> bool:
+    user = signin.person(request)
+    hint = asked.login_hint.strip().casefold()
+    return bool(user and hint) and str(cast("User", user).email).casefold() != hint
 
 
 def _decide(request: TenantRequest, asked: granting.Pending) -> HttpResponse:
@@ -142,6 +164,8 @@ def _decide(request: TenantRequest, asked: granting.Pending) -> HttpResponse:
         if answer is not None:
             granting.deny(asked)
             raise AccessDenied("the person refused access")
+    if "none" in asked.prompt:
+        raise ConsentRequired("the person must decide")
     if not (question and _is_open(question, user, held)):
         question = granting.ask(request, asked, offer, user).pk
     return _see_other(reverse("consent", args=[question]))
@@ -152,17 +176,25 @@ def _is_open(question: UUID, user: User, held: signin.Assurance) -> bool:
     return found is not None and found.expires_at > timezone.now()
 
 
-def _refuse_silence(request: TenantRequest, checked: checks.Checked) -> None:
-    """`prompt=none` never shows a page, and without one nobody consents (OIDC Core 3.1.2.1)."""
-    if stepup.require(request, max_age_seconds=checked.max_age) is not None:
-        raise LoginRequired("the person is not signed in, or not strongly enough")
-    raise ConsentRequired("the person must decide")
+def _form(request: TenantRequest) -> str | None:
+    """The body of a POST, a form in ASCII; None for a GET. Raises ClientNotProvenError."""
+    if request.method == "GET":
+        return None
+    if request.content_type != "application/x-www-form-urlencoded":
+        raise ClientNotProvenError("the request is not a form")
+    try:
+        return request.body.decode("ascii")
+    except (RequestDataTooBig, UnreadablePostError) as error:
+        raise ClientNotProvenError("the request is too long, or was cut off") from error
+    except UnicodeDecodeError as error:
+        raise ClientNotProvenError("the request is not a form in UTF-8") from error
 
 
 def _keep(request: TenantRequest, checked: checks.Checked) -> AuthorizationRequest:
-    """Keep a checked request for the browser session that brought it."""
+    """Keep a checked request for the browser session that brought it, if it brought one."""
+    is_from_here = request.method == "GET"
     kept = AuthorizationRequest(
-        session_id=_session_id(request) or _new_session(request),
+        session_id=(_session_id(request) or _new_session(request)) if is_from_here else None,
         application=checked.application,
         launch_context=checked.launch,
         parameters={
@@ -173,6 +205,7 @@ def _keep(request: TenantRequest, checked: checks.Checked) -> AuthorizationReque
             "nonce": checked.nonce,
             "prompt": sorted(checked.prompt),
             "max_age": checked.max_age,
+            "login_hint": checked.login_hint,
             "scope": checked.scope,
         },
         expires_at=timezone.now() + timedelta(seconds=LIFE_SECONDS),
@@ -182,10 +215,18 @@ def _keep(request: TenantRequest, checked: checks.Checked) -> AuthorizationReque
 
 
 def _find(request: TenantRequest, request_id: UUID) -> AuthorizationRequest | None:
-    """The kept request, for its own browser session only."""
+    """The kept request, for its own browser session only.
+
+    One that came by POST becomes this session's, if it is nobody's yet: only the browser that was
+    sent here knows its address.
+    """
     session_id = _session_id(request)
+    unclaimed = AuthorizationRequest.objects.filter(pk=request_id, session_id__isnull=True)
     if session_id is None:
-        return None
+        if not unclaimed.exists():
+            return None
+        session_id = _new_session(request)
+    unclaimed.update(session_id=session_id)
     return (
         AuthorizationRequest.objects.select_related("application", "launch_context")
         .filter(pk=request_id, session_id=session_id)

@@ -29,7 +29,9 @@ from smart.server.errors import (
 from tenants.http import fhir_base, issuer
 
 MAX_QUERY: Final = 16_384
+MAX_FORM: Final = 65_536
 MAX_FIELDS: Final = 100
+MAX_HINT: Final = 254
 PROMPTS: Final = frozenset({"none", "login", "consent", "select_account"})
 
 _CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")
@@ -64,16 +66,21 @@ class Checked:
     nonce: str
     prompt: frozenset[str]
     max_age: int | None
+    login_hint: str
     scope: str
     launch: LaunchContext | None
 
 
-def parse(query: str) -> Asked:
-    """The parameters of a query string. Raises ClientNotProvenError."""
-    if len(query) > MAX_QUERY:
+def parse(query: str, form: str | None = None) -> Asked:
+    """The parameters of a query string, and of a form that was posted (AUTZ-02, AUTZ-21).
+
+    Raises ClientNotProvenError.
+    """
+    if len(query) > MAX_QUERY or len(form or "") > MAX_FORM:
         raise ClientNotProvenError("the request is too long")
+    text = "&".join(filter(None, (query, form)))
     try:
-        pairs = parse_qsl(query, keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS)
+        pairs = parse_qsl(text, keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS)
     except ValueError as error:
         raise ClientNotProvenError("the request is not a query in UTF-8") from error
     counts = Counter(name for name, _ in pairs)
@@ -118,6 +125,7 @@ def check(asked: Asked, application: Application, redirect_uri: str) -> Checked:
         nonce=asked.get("nonce"),
         prompt=prompt,
         max_age=max_age,
+        login_hint=_login_hint(asked),
         scope=asked.get("scope"),
         launch=_launch(asked, scopes, application),
     )
@@ -187,6 +195,12 @@ def _prompt(asked: Asked) -> tuple[frozenset[str], int | None]:
     if max_age and not re.fullmatch(r"[0-9]{1,9}", max_age):
         raise InvalidRequest("max_age is a number of seconds")
     return prompt, int(max_age) if max_age else None
+
+
+def _login_hint(asked: Asked) -> str:
+    """Whom the app expects; one that is no e-mail address of a plain form says nothing."""
+    hint = asked.get("login_hint")
+    return "" if len(hint) > MAX_HINT or _CONTROL.search(hint) else hint
 
 
 def _scopes(asked: Asked, application: Application) -> tuple[Scope, ...]:

@@ -15,6 +15,7 @@ from tenants.http import fhir_base, issuer
 CAPABILITIES: Final = (
     "launch-ehr",
     "launch-standalone",
+    "authorize-post",
     "client-public",
     "sso-openid-connect",
     "context-banner",
@@ -61,8 +62,11 @@ def oauth_metadata(tenant: TenantRef) -> dict[str, Any]:
 
 def openid_configuration(tenant: TenantRef) -> dict[str, Any]:
     """OpenID Connect metadata of the tenant's issuer (OIDC-01 to OIDC-09)."""
+    own = issuer(tenant)
     return {
         **oauth_metadata(tenant),
+        "userinfo_endpoint": f"{own}/oauth/userinfo",
+        "end_session_endpoint": f"{own}/oauth/logout",
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": ["RS256"],
         "scopes_supported": ["openid", "fhirUser"],
@@ -70,6 +74,7 @@ def openid_configuration(tenant: TenantRef) -> dict[str, Any]:
             *("iss", "sub", "aud", "exp", "iat"),
             *("auth_time", "acr", "amr", "nonce", "fhirUser"),
         ],
+        "prompt_values_supported": ["none", "login", "consent", "select_account"],
         "claims_parameter_supported": False,
         "request_parameter_supported": False,
         "request_uri_parameter_supported": False,

@@ -97,7 +97,6 @@ REFUSED = [
     pytest.param({"request_uri": "https://x"}, "request_uri_not_supported", id="request_uri"),
     pytest.param({"prompt": "dance"}, "invalid_request", id="unknown prompt"),
     pytest.param({"prompt": "none login"}, "invalid_request", id="none and more"),
-    pytest.param({"prompt": "none"}, "login_required", id="silent, nobody signed in"),
     pytest.param({"max_age": "-1"}, "invalid_request", id="max_age"),
     pytest.param({"nonce": "n" * 256}, "invalid_request", id="long nonce"),
     pytest.param({"nonce": "n\0"}, "invalid_request", id="NUL in nonce"),
@@ -181,11 +180,10 @@ def test_forty_granular_scopes_and_a_raw_bar_work(pat_flow):
     assert len(body["access_token"]) < 2048
 
 
-@pytest.mark.spec("AUTZ-02")
-def test_post_is_refused_by_name(flow):
-    response = flow.client.post(f"{flow.path}/oauth/authorize", flow.parameters())
+def test_other_methods_are_refused_by_name(flow):
+    response = flow.client.put(f"{flow.path}/oauth/authorize", flow.parameters())
     assert response.status_code == 405
-    assert response["Allow"] == "GET"
+    assert response["Allow"] == "GET, POST"
 
 
 @pytest.mark.spec("CORS-05", "O24")
@@ -198,8 +196,15 @@ def test_authorize_has_no_cors(flow):
 
 
 @pytest.mark.spec("AUTZ-18")
-def test_silence_needs_consent(pat_flow):
-    assert answer_of(pat_flow.authorize(prompt="none"))["error"] == "consent_required"
+def test_silence_needs_a_sign_in_and_consent(flow, pat):
+    assert answer_of(silently(flow))["error"] == "login_required"
+    sign_in(flow.client, pat)
+    assert answer_of(silently(flow))["error"] == "consent_required"
+    assert answer_of(silently(flow, max_age="0"))["error"] == "login_required"
+
+
+def silently(flow, **changed):
+    return flow.client.get(flow.begin(prompt="none", **changed))
 
 
 @pytest.mark.spec("AUTZ-18")
@@ -249,8 +254,27 @@ def test_select_account_takes_another_account(pat_flow, dr_ada, mercy):
     page = pat_flow.client.get(pat_flow.client.get(going_on)["Location"])
     assert page.status_code == 200
     sign_in(pat_flow.client, dr_ada)
-    # The request was kept for the session of the other person, which has ended.
-    assert pat_flow.client.get(going_on).status_code == 400
+    assert "/consent/" in pat_flow.client.get(going_on)["Location"]
+
+
+@pytest.mark.spec("AUTZ-18")
+def test_a_hint_at_somebody_else_asks_who_it_is(pat_flow, pat, dr_ada):
+    own = pat_flow.begin(scope="openid", aud=None, login_hint=pat.email.upper())
+    assert "/consent/" in pat_flow.client.get(own)["Location"]
+    going_on = pat_flow.begin(scope="openid", aud=None, login_hint=dr_ada.email)
+    asked = pat_flow.client.get(going_on)["Location"]
+    assert dr_ada.email not in asked, "it stays out of URLs"
+    assert dr_ada.email in pat_flow.client.get(asked).content.decode()
+    sign_in(pat_flow.client, pat)
+    assert "/consent/" in pat_flow.client.get(going_on)["Location"], "a hint is no order"
+
+
+@pytest.mark.spec("AUTZ-18")
+@pytest.mark.parametrize("hint", ["x" * 255, "a@example.org\r\n", "<b>"])
+def test_a_hint_that_is_no_address_does_no_harm(flow, hint):
+    page = flow.client.get(flow.client.get(flow.begin(login_hint=hint))["Location"])
+    assert page.status_code == 200
+    assert hint not in page.content.decode()
 
 
 @pytest.mark.spec("V3", "N12")
