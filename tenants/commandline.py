@@ -1,8 +1,13 @@
-"""What commands about one tenant share: finding it, with one clear line where it is not there."""
+"""What commands share: finding a tenant, with one clear line where it is not there; who runs it."""
+
+import getpass
+import os
+from argparse import ArgumentParser
 
 from django.core.management.base import CommandError
 from django.db import DatabaseError
 
+from audit import events
 from authfi.lib.tenancy import TenantRef
 from tenants import directory
 from tenants.models import Tenant
@@ -19,3 +24,28 @@ def tenant_named(slug: str) -> TenantRef:
     if tenant.state != Tenant.State.ACTIVE:
         raise CommandError(f"The tenant {slug} is suspended.")
     return tenant.ref
+
+
+def add_operator_option(parser: ArgumentParser) -> None:
+    """`--operator`: whom the audit trail names."""
+    parser.add_argument(
+        "--operator",
+        metavar="NAME",
+        help="who runs this, for the audit trail (default: the system's user name)",
+    )
+
+
+def operator(command: str, name: str | None) -> events.Actor:
+    """The command and who runs it, as the trail keeps them (sealed). Raises CommandError."""
+    name = _system_user() if name is None else name.strip()
+    if not 0 < len(name) <= 100 or not name.isprintable():
+        raise CommandError("--operator: 1 to 100 printable characters.")
+    return events.Actor.system(f"{command} by {name}")
+
+
+def _system_user() -> str:
+    """The account the command runs as; in a container it may have no name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"

@@ -43,9 +43,10 @@ def is_registered(uri: str, registered: Iterable[str], *, in_development: bool) 
 
 
 def origin_of(uri: str) -> str:
-    """The origin of a URI that was registered: scheme, host and port."""
+    """The origin of a URI that was registered, as browsers write it: no port where it is usual."""
     parts = urlsplit(uri)
-    return f"{parts.scheme}://{parts.netloc}"
+    usual = ":443" if parts.scheme == "https" else ":80"
+    return f"{parts.scheme}://{parts.netloc.removesuffix(usual)}"
 
 
 def _differ_in_port_only(uri: str, registered: str, *, in_development: bool) -> bool:

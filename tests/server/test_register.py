@@ -45,16 +45,22 @@ REFUSED = [
     ({"name": ""}, "name"),
     ({"name": "a\nb"}, "name"),
     ({"client_type": "secret"}, "client_type"),
-    ({"client_type": "confidential"}, "client_credentials"),
     ({"grant_types": ["implicit"]}, "grant_types"),
     ({"grant_types": []}, "grant_types"),
     ({"grant_types": ["client_credentials"]}, "authorization_code"),
-    ({"scopes": ""}, "scopes"),
-    ({"scopes": "patient/Observation.sr"}, "scopes"),
-    ({"scopes": "whatever"}, "scopes"),
+    ({"grant_types": ["refresh_token"]}, "grant_types"),
+    ({"grant_types": ["authorization_code", "client_credentials"]}, "grant_types"),
+    ({"scopes": ""}, "scope: none"),
+    ({"scopes": "patient/Observation.sr"}, "scope: "),
+    ({"scopes": "whatever"}, "scope: whatever"),
     ({"scopes": "openid authfi/users"}, "management"),
+    ({"scopes": "openid system/*.rs"}, "system/"),
+    ({"without_pkce": True}, "without_pkce"),
+    ({"access_token_seconds": 59}, "access_token_seconds"),
+    ({"access_token_seconds": 3601}, "access_token_seconds"),
     ({"secret": "x" * 43}, "no secret"),
     ({"redirect_uris": []}, "redirect_uris"),
+    ({"redirect_uris": ["https://app.example/", "http://app.example/cb"]}, r"redirect_uris\[1\]: "),
     ({"redirect_uris": ["http://app.example/cb"]}, "must be https"),
     ({"redirect_uris": ["http://localhost/cb"]}, "in development"),
     ({"redirect_uris": ["https://app.example/*"]}, "https URI"),
@@ -74,6 +80,8 @@ REFUSED = [
     ({"allowed_origins": ["https://app.example/x"]}, "not an origin"),
     ({"allowed_origins": ["*"]}, "https URI"),
     ({"allowed_origins": ["null"]}, "https URI"),
+    ({"allowed_origins": ["https://app.example:443"]}, "not an origin"),
+    ({"post_logout_redirect_uris": ["http://app.example/bye"]}, r"post_logout_redirect_uris\[0\]"),
 ]
 
 
@@ -93,6 +101,8 @@ def test_what_is_refused(mercy, changed, told):
         ({"scopes": "system/*.rs"}, "management scopes only"),
         ({"scopes": "authfi/users openid"}, "management scopes only"),
         ({"redirect_uris": ["https://x.example/"]}, "no redirect"),
+        ({"grant_types": ["client_credentials", "refresh_token"]}, "goes alone"),
+        ({"patient_access": True}, "patient_access"),
         ({"secret": "short"}, "secret"),
         ({"secret": "ä" * 50}, "secret"),
     ],
@@ -110,12 +120,50 @@ def test_what_is_refused_of_an_app_with_a_secret(mercy, changed, told):
         an_app(mercy, **{**facts, **changed})
 
 
+@pytest.mark.spec("REGI-12", "O2", "AUTZ-11")
+def test_a_confidential_app_for_people_may_do_without_pkce(mercy):
+    app = an_app(mercy, client_type="confidential", without_pkce=True, patient_access=True)
+    assert (app.without_pkce, app.patient_access) == (True, True)
+    assert app.secret_digest
+    [(_, _, details)] = trail(mercy, "admin.app")
+    assert details["after"]["without_pkce"] is True
+
+
+@pytest.mark.spec("REGI-10", "CORS-02")
+@pytest.mark.parametrize(
+    ("client_type", "expected"),
+    [("public", "https://app.example https://b.example:8443"), ("confidential", "")],
+)
+def test_a_public_app_calls_from_where_its_pages_are(mercy, client_type, expected):
+    uris = ["https://app.example/a", "https://app.example:443/b", "https://b.example:8443/"]
+    app = an_app(mercy, client_type=client_type, redirect_uris=uris, allowed_origins=None)
+    assert app.allowed_origins == expected
+
+
+@pytest.mark.spec("REGI-10")
+def test_an_app_may_name_no_origin_at_all(mercy):
+    assert not an_app(mercy, allowed_origins=[]).allowed_origins
+
+
+@pytest.mark.parametrize(
+    ("scopes", "expected"),
+    [
+        ("openid", "authorization_code"),
+        ("openid offline_access", "authorization_code refresh_token"),
+        ("openid online_access", "authorization_code refresh_token"),
+    ],
+)
+def test_who_asks_to_stay_connected_may_refresh(mercy, scopes, expected):
+    assert an_app(mercy, scopes=scopes).grant_types == expected
+
+
 @pytest.mark.spec("D2", "REGI-02")
 def test_a_client_id_is_unique_in_its_tenant_only(mercy, lakeside):
     an_app(mercy)
     an_app(lakeside)
-    with pytest.raises(ValidationError):
+    with pytest.raises(ValidationError, match="client_id: growth-chart is taken"):
         an_app(mercy)
+    assert len(trail(mercy, "admin.app")) == 1
 
 
 @pytest.mark.spec("O3")
