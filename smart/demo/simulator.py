@@ -19,7 +19,7 @@ from django.views.decorators.http import require_POST, require_safe
 from authfi.accounts import signin, stepup
 from authfi.accounts.models import CLINICAL_ROLES, User
 from authfi.accounts.people import roles_of
-from smart import upstream
+from smart import record_lines, upstream
 from smart.demo import charts
 from smart.launch import LaunchRefusedError, open_launch
 from smart.models import Application
@@ -65,7 +65,7 @@ def patients(request: HttpRequest) -> HttpResponse:
     """Patients by name."""
     name = request.GET.get("name", "").strip()
     asked = {"_count": PATIENTS_SHOWN, "_sort": "family", **({"name": name} if name else {})}
-    found = [charts.patient_line(patient) for patient in upstream.search("Patient", asked)]
+    found = [record_lines.patient_line(patient) for patient in upstream.search("Patient", asked)]
     return render(request, "demo/patients.html", {"patients": found, "name": name})
 
 
@@ -110,8 +110,8 @@ def _chart(
     """The page; its forms may lead to the apps, which Chromium checks along redirects."""
     apps = list(_launchable())
     context = {
-        "patient": charts.patient_line(patient),
-        "visits": charts.visit_lines(_records("Encounter", patient)),
+        "patient": record_lines.patient_line(patient),
+        "visits": record_lines.visit_lines(_records("Encounter", patient)),
         "results": [
             (title, charts.result_lines(_records("Observation", patient, category=category)))
             for category, title in CATEGORIES
