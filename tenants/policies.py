@@ -3,6 +3,7 @@
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
+from datetime import timedelta
 from typing import Any, cast
 from uuid import UUID
 
@@ -13,10 +14,12 @@ from audit import events, record
 from authfi.lib import database, tenancy
 from authfi.lib.transaction import transaction
 from tenants.models import Policy
+from tenants.scope_rules import ScopeRulesPolicy
 
 CACHE_SECONDS = 3.0
 HOUR, MINUTE = 3600, 60
 MAX_SESSION_SECONDS, MAX_IDLE_SECONDS = 24 * HOUR, HOUR
+MAX_REFRESH_DAYS = 400
 RECORD_RULES = frozenset({"all", "care-team", "encounter", "list"})
 
 
@@ -81,10 +84,45 @@ class ClinicianAccessPolicy:
             raise ValidationError(f"A rule is one of {', '.join(sorted(RECORD_RULES))}.")
 
 
-Document = SignInPolicy | ClinicianAccessPolicy
+@dataclass(frozen=True, slots=True)
+class RefreshLimits:
+    """When access that can be refreshed ends by itself: unused, and at last (None: never)."""
+
+    idle: timedelta
+    absolute: timedelta | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefreshPolicy:
+    """How long apps stay connected (O13). Apps for patients slide without an end (REFR-18)."""
+
+    idle_days: int = 30
+    absolute_days: int = 90
+    patient_access_idle_days: int = 100
+
+    def limits(self, *, patient_access: bool) -> RefreshLimits:
+        """Limits of an app, marked *patient access* or not."""
+        if patient_access:
+            return RefreshLimits(timedelta(days=self.patient_access_idle_days), None)
+        return RefreshLimits(timedelta(days=self.idle_days), timedelta(days=self.absolute_days))
+
+    def check(self) -> None:
+        """Raises ValidationError."""
+        if not 1 <= self.idle_days <= self.absolute_days <= MAX_REFRESH_DAYS:
+            raise ValidationError(
+                f"idle_days are at least 1 and at most absolute_days, those at most "
+                f"{MAX_REFRESH_DAYS}."
+            )
+        if not 1 <= self.patient_access_idle_days <= MAX_REFRESH_DAYS:
+            raise ValidationError({"patient_access_idle_days": f"From 1 to {MAX_REFRESH_DAYS}."})
+
+
+Document = SignInPolicy | ClinicianAccessPolicy | RefreshPolicy | ScopeRulesPolicy
 KINDS: Mapping[str, type[Document]] = {
     "sign-in": SignInPolicy,
     "clinician-access": ClinicianAccessPolicy,
+    "tokens": RefreshPolicy,
+    "scope-rules": ScopeRulesPolicy,
 }
 
 _read: dict[tuple[UUID, str], tuple[float, Document]] = {}
@@ -100,12 +138,24 @@ def clinician_access() -> ClinicianAccessPolicy:
     return cast("ClinicianAccessPolicy", _current("clinician-access"))
 
 
+def tokens() -> RefreshPolicy:
+    """The bound tenant's rules of refreshing."""
+    return cast("RefreshPolicy", _current("tokens"))
+
+
 async def aclinician_access(tenant: tenancy.TenantRef) -> ClinicianAccessPolicy:
     """`clinician_access` for async code: from memory, else with one thread hop."""
-    hit = _read.get((tenant.id, "clinician-access"))
-    if hit and time.monotonic() - hit[0] < CACHE_SECONDS:
-        return cast("ClinicianAccessPolicy", hit[1])
-    return await database.run(tenant, clinician_access)
+    return cast("ClinicianAccessPolicy", await _acurrent(tenant, "clinician-access"))
+
+
+def scope_rules() -> ScopeRulesPolicy:
+    """The bound tenant's rules of using scopes."""
+    return cast("ScopeRulesPolicy", _current("scope-rules"))
+
+
+async def ascope_rules(tenant: tenancy.TenantRef) -> ScopeRulesPolicy:
+    """`scope_rules` for async code: from memory, else with one thread hop."""
+    return cast("ScopeRulesPolicy", await _acurrent(tenant, "scope-rules"))
 
 
 def change(*, kind: str, changes: Mapping[str, Any], actor: events.Actor) -> Document:
@@ -145,6 +195,13 @@ def _current(kind: str) -> Document:
         _read.clear()
     _read[key] = (now, policy)
     return policy
+
+
+async def _acurrent(tenant: tenancy.TenantRef, kind: str) -> Document:
+    hit = _read.get((tenant.id, kind))
+    if hit and time.monotonic() - hit[0] < CACHE_SECONDS:
+        return hit[1]
+    return await database.run(tenant, _current, kind)
 
 
 def _newest(kind: str) -> Policy | None:

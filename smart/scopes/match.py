@@ -30,6 +30,7 @@ class Reason(StrEnum):
     UNSUPPORTED = "unsupported_constraint"
     NOT_ALLOWED = "not_allowed"
     NARROWED = "narrowed"
+    ROLE = "role"
 
 
 @dataclass(frozen=True, slots=True)
