@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +44,11 @@ def find_chromium() -> Path | None:
     return _on_path(os.environ.get("CHROMIUM", "chromium"), "chromium", "chromium-browser")
 
 
+def find_nginx() -> Path | None:
+    """The web server, which Debian keeps off the PATH of people."""
+    return _on_path("nginx", "/usr/sbin/nginx")
+
+
 def find_font() -> Path | None:
     """Any outline font: without one Chromium draws no text."""
     for folder in (*FONT_FOLDERS, Path.home() / ".fonts"):
@@ -60,9 +65,13 @@ PACKAGES: dict[str, Callable[[], Path | None]] = {
 }
 
 
-def missing() -> list[str]:
+#: What only `make bench` needs.
+BENCH_PACKAGES: dict[str, Callable[[], Path | None]] = {"nginx-light": find_nginx}
+
+
+def missing(packages: Mapping[str, Callable[[], Path | None]] = PACKAGES) -> list[str]:
     """Debian's names of the packages that are not there."""
-    return [package for package, find in PACKAGES.items() if find() is None]
+    return [package for package, find in packages.items() if find() is None]
 
 
 def install_line(packages: list[str]) -> str:
@@ -99,19 +108,37 @@ def install(packages: list[str]) -> None:
         subprocess.run(command, env=env, check=True, stdout=subprocess.DEVNULL)
 
 
+def provide(packages: Mapping[str, Callable[[], Path | None]]) -> None:
+    """Install what is missing, as root on Debian.
+
+    Ends the process with the line that installs it where we may not or cannot.
+    """
+    needed = missing(packages)
+    if not needed:
+        return
+    if os.geteuid() != 0 or shutil.which("apt-get") is None:
+        raise SystemExit(f"System packages are missing: {install_line(needed)}")
+    try:
+        install(needed)
+    except subprocess.CalledProcessError as error:
+        raise SystemExit(f"apt-get failed. Try: {install_line(needed)}") from error
+
+
+def nginx() -> Path:
+    """The web server that the benchmark measures beside, installed where we may."""
+    provide(BENCH_PACKAGES)
+    found = find_nginx()
+    if found is None:
+        raise SystemExit(f"The benchmark needs nginx: {install_line(list(BENCH_PACKAGES))}")
+    return found
+
+
 def programs() -> Programs:
     """Find every program, installing first as root on Debian.
 
     Ends the process with the line that installs them where it may not or cannot.
     """
-    needed = missing()
-    if needed:
-        may_install = os.geteuid() == 0 and shutil.which("apt-get") is not None
-        try:
-            if may_install:
-                install(needed)
-        except subprocess.CalledProcessError as error:
-            raise SystemExit(f"apt-get failed. Try: {install_line(needed)}") from error
+    provide(PACKAGES)
     postgres, redis, chromium = find_postgres(), find_redis(), find_chromium()
     if postgres is None or redis is None or chromium is None or find_font() is None:
         raise SystemExit(f"The tests need system packages: {install_line(missing())}")

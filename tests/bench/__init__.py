@@ -1,0 +1,1 @@
+"""`make bench`: what a request costs, beside peers in the same run (docs/performance.md)."""

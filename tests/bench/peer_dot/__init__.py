@@ -1,0 +1,1 @@
+"""The peer: a project as `startproject` makes it, with django-oauth-toolkit as its manual says."""
