@@ -20,6 +20,7 @@ from typing import Any, Self, TypeVar
 from weakref import WeakKeyDictionary
 
 import aiohttp
+from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
 from aiohttp.abc import AbstractResolver, ResolveResult
 from django.conf import settings
 from multidict import CIMultiDict, CIMultiDictProxy
@@ -31,6 +32,7 @@ T = TypeVar("T")
 
 USER_AGENT = "AuthFI"
 KEEP_ALIVE_SECONDS = 30.0
+_REPEATABLE = frozenset({"GET", "HEAD"})
 # The AEAD suites of TLS 1.2 with forward secrecy; those of TLS 1.3 all are.
 _TLS12_CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
 
@@ -177,6 +179,19 @@ def _session() -> aiohttp.ClientSession:
     return session
 
 
+async def _once(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
+    """Sends a request that changes something once: whether a lost one arrived is not known.
+
+    The client itself would repeat PUT and DELETE on the loss of a kept connection.
+    """
+    try:
+        return await handler(request)
+    except aiohttp.ClientConnectorError:
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise aiohttp.ClientConnectionError("the connection was lost") from error
+
+
 async def send(
     method: str,
     url: str,
@@ -193,7 +208,13 @@ async def send(
     )
     try:
         answer = await _session().request(
-            method, target, headers=headers, data=body, allow_redirects=False, timeout=timeout
+            method,
+            target,
+            headers=headers,
+            data=body,
+            allow_redirects=False,
+            timeout=timeout,
+            middlewares=() if method in _REPEATABLE else (_once,),
         )
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
         raise _translated(error) from error

@@ -7,14 +7,16 @@ its event is stored (V8).
 
 import logging
 import secrets
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from django.conf import settings
 
 from authfi.lib import database, requestinfo, tenancy
-from smart.gateway import outcomes, service
+from smart.gateway import body, outcomes, service
+from smart.gateway.body import Receive
 from smart.gateway.outcomes import Answer
 from smart.gateway.service import Request
 from tenants import directory
@@ -24,13 +26,12 @@ from tenants.models import Tenant
 log = logging.getLogger(__name__)
 
 Scope = dict[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 
 
 async def gateway(scope: Scope, receive: Receive, send: Send, *, slug: str) -> None:
     """Answer one request below `/t/{slug}/fhir`."""
-    request = _request(scope, slug)
+    request = _request(scope, receive, slug)
     info = requestinfo.RequestInfo(
         request_id=secrets.token_hex(8),
         ip=client_ip((scope.get("client") or ("",))[0], request.header(b"x-forwarded-for")),
@@ -53,16 +54,18 @@ async def _answer(request: Request, slug: str) -> Answer:
         return outcomes.unavailable(service.RETRY_AFTER_SECONDS)
 
 
-def _request(scope: Scope, slug: str) -> Request:
+def _request(scope: Scope, receive: Receive, slug: str) -> Request:
     """The path as it came: a decoded one could not be checked for what was encoded (G8)."""
     raw_path = scope.get("raw_path") or scope["path"].encode()
     base = f"/t/{slug}/fhir".encode()
     path = raw_path[len(base) :] if raw_path.startswith(base) else b"/" + raw_path
+    headers = list(scope["headers"])
     return Request(
         method=scope["method"],
         path=path,
         query=scope.get("query_string", b""),
-        headers=list(scope["headers"]),
+        headers=headers,
+        read_body=partial(body.read, receive, headers),
     )
 
 

@@ -11,7 +11,8 @@ from authfi import __version__
 from authfi.lib.egress import Kind
 from authfi.lib.tenancy import TenantRef
 from smart import activation, cors, tokens, upstream
-from smart.gateway import budget, capability, fetch, fhir_request, outcomes, trail
+from smart.gateway import body, budget, capability, fetch, fhir_request, outcomes, trail
+from smart.gateway.body import ReadBody
 from smart.gateway.budget import Lease, OverloadedError
 from smart.gateway.fetch import Found
 from smart.gateway.outcomes import Answer, BadRequest, Realm, UpstreamFault
@@ -31,12 +32,13 @@ METADATA: Final = b"/metadata"
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """An HTTP request below a FHIR base, nothing of it decoded."""
+    """An HTTP request below a FHIR base, nothing of it decoded, its body not yet taken in."""
 
     method: str
     path: bytes
     query: bytes
     headers: list[tuple[bytes, bytes]]
+    read_body: ReadBody = body.nothing
 
     def header(self, name: bytes) -> str:
         """A header's value, or an empty text; repeated ones make one list (RFC 9110 5.3)."""
