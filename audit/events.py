@@ -48,6 +48,7 @@ class Code(StrEnum):
     FHIR_UPDATE_DENY = "fhir.update.deny"
     FHIR_DELETE_ALLOW = "fhir.delete.allow"
     FHIR_DELETE_DENY = "fhir.delete.deny"
+    FHIR_INTENT = "fhir.intent"
     FHIR_OP_ALLOW = "fhir.op.allow"
     FHIR_OP_DENY = "fhir.op.deny"
     ADMIN_TENANT = "admin.tenant"
@@ -107,6 +108,7 @@ _DESCRIPTIONS = {
     Code.FHIR_UPDATE_DENY: "was refused changing a record",
     Code.FHIR_DELETE_ALLOW: "deleted a record",
     Code.FHIR_DELETE_DENY: "was refused deleting a record",
+    Code.FHIR_INTENT: "was about to change a record",
     Code.FHIR_OP_ALLOW: "ran an operation on records",
     Code.FHIR_OP_DENY: "was refused an operation on records",
     Code.ADMIN_TENANT: "changed the organisation",

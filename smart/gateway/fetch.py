@@ -51,11 +51,11 @@ async def fetch(permit: Permit, server: Upstream, base: str, lease: Lease) -> Fo
     async with await asking as stream:
         if stream.status != 200:
             return _without(stream.status, stream.headers, permit)
-        body, headers = await _body(stream, lease), list(stream.headers.items())
+        body, headers = await whole_body(stream, lease), list(stream.headers.items())
     access = permit.access
     if access is None:
         raise UpstreamFault("there is nothing to judge this answer by")
-    rewriter = _rewriter(server.base_url, base)
+    rewriter = rewriter_of(server.base_url, base)
     if permit.request.interaction is FhirInteraction.READ:
         return _read(body, headers, access, rewriter)
     page = Page(self_url=fhir_request.public_url(base, permit.request))
@@ -63,8 +63,11 @@ async def fetch(permit: Permit, server: Upstream, base: str, lease: Lease) -> Fo
     return Found(_ok(bundle.body), len(bundle.kept))
 
 
-async def _body(stream: Stream, lease: Lease) -> bytes:
-    """The whole body, held against the process's budget before it is in memory."""
+async def whole_body(stream: Stream, lease: Lease) -> bytes:
+    """The whole body of an upstream's answer, held against the process's budget before it is here.
+
+    Raises UpstreamError, OverloadedError.
+    """
     said = stream.headers.get("content-length", "")
     expected = int(said[:12]) if said.isascii() and said.isdecimal() else _FIRST_BYTES
     await lease.take(min(expected, MAX_BODY_BYTES))
@@ -88,12 +91,12 @@ def _without(status: int, headers: Mapping[str, str], permit: Permit) -> Found:
     if status in (400, 422) and not is_read:
         return Found(outcomes.unsupported_search(), fault=fault)
     if status in (429, 503):
-        seconds = _retry_after(headers.get("retry-after", ""))
+        seconds = retry_after(headers.get("retry-after", ""))
         return Found(outcomes.busy_upstream(status, seconds), fault=fault)
     raise UpstreamFault(fault)
 
 
-def _retry_after(value: str) -> int:
+def retry_after(value: str) -> int:
     """Seconds from now of a Retry-After header (RFC 9110 10.2.3), within an hour."""
     if value.isascii() and value.isdecimal():
         return min(int(value[:9]), _RETRY_MAX_SECONDS)
@@ -113,7 +116,8 @@ def _read(body: bytes, headers: list[tuple[str, str]], access: Access, rewriter:
 
 
 @lru_cache(maxsize=1024)
-def _rewriter(upstream_base: str, base: str) -> Rewriter:
+def rewriter_of(upstream_base: str, base: str) -> Rewriter:
+    """The rewriter between two base URLs, made once."""
     return Rewriter.between(upstream_base, base)
 
 

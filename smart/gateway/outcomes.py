@@ -4,6 +4,7 @@ FHIR R4 OperationOutcome, RFC 6750 3, RFC 9728 5.1. Every answer here is complet
 and body. A 404 is byte for byte the same whatever the reason (rule c), as is a 502 (G36).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -80,8 +81,7 @@ def challenge(realm: Realm, error: str | None = None, scope: str | None = None) 
         "scope": scope,
         "resource_metadata": realm.metadata,
     }
-    shown = (f"{name}={_quoted(value)}" for name, value in parameters.items() if value)
-    return f"Bearer {', '.join(shown)}"
+    return _bearer(parameters)
 
 
 def unauthorized(realm: Realm, *, was_token_sent: bool, is_expired: bool = False) -> Answer:
@@ -149,6 +149,47 @@ def gateway_timeout() -> Answer:
     return _refusal(504, "timeout", "The FHIR server behind this one did not answer in time.")
 
 
+def refused_upstream() -> Answer:
+    """422 for a resource that the server behind does not take, in words of our own (G36)."""
+    return _refusal(
+        422, "processing", "The FHIR server behind this one does not accept this resource."
+    )
+
+
+def unknown_outcome() -> Answer:
+    """504 for a write of which nobody can say whether it was made (V9)."""
+    text = (
+        "The FHIR server behind this one did not say whether the change was made. "
+        "Read the record before trying again."
+    )
+    return _refusal(504, "timeout", text)
+
+
+def changed_meanwhile() -> Answer:
+    """412 for a resource that is of another version than the one to change (RFC 9110 15.5.13)."""
+    text = "The resource has changed: read it again, and change that version."
+    return _refusal(412, "conflict", text)
+
+
+def without_versions() -> Answer:
+    """409 where the server behind tells no version to hold a change against (G26)."""
+    text = "The FHIR server behind this one tells no versions, so nothing is changed there."
+    return _refusal(409, "not-supported", text)
+
+
+def insufficient_authentication(realm: Realm, text: str, aal: int, max_age: int) -> Answer:
+    """401 that says which sign-in would do (RFC 9470 3)."""
+    parameters = {
+        "realm": realm.base,
+        "error": "insufficient_user_authentication",
+        "error_description": text,
+        "acr_values": f"aal{aal}",
+        "max_age": str(max_age) if max_age else "",
+        "resource_metadata": realm.metadata,
+    }
+    return _refusal(401, "login", text, ("www-authenticate", _bearer(parameters)))
+
+
 def unavailable(retry_after_seconds: int) -> Answer:
     """503, for instance when the audit trail cannot be written (V8)."""
     return _retry(503, "transient", "The service cannot answer now.", retry_after_seconds)
@@ -166,6 +207,11 @@ def _retry(status: int, issue: str, text: str, seconds: int) -> Answer:
 def _refusal(status: int, issue: str, text: str, *extra: tuple[str, str]) -> Answer:
     body = orjson.dumps(operation_outcome(issue, text))
     return Answer(status, (("content-type", CONTENT_TYPE), *PRIVATE_HEADERS, *extra), body)
+
+
+def _bearer(parameters: Mapping[str, str | None]) -> str:
+    shown = (f"{name}={_quoted(value)}" for name, value in parameters.items() if value)
+    return f"Bearer {', '.join(shown)}"
 
 
 def _quoted(value: str) -> str:

@@ -1,12 +1,13 @@
 """The events of the gateway: who was let at which record, or was not, by which rule (A1-A3)."""
 
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Final
 
 from audit.events import Actor, Code, Event, Outcome
 from smart.policy.facts import Deny, Permit
 from smart.policy.request import FhirInteraction, FhirRequest
-from smart.policy.search_rules import patients_named
+from smart.policy.owners import patients_named
 from smart.scopes.syntax import format_scopes
 from smart.tokens import AccessToken
 
@@ -112,6 +113,28 @@ def malformed(token: AccessToken, *, method: str, url: str, reason: str, status:
             "status": status,
         },
     )
+
+
+def write(
+    request: FhirRequest,
+    token: AccessToken,
+    outcome: Outcome,
+    *,
+    roles: Collection[str],
+    patient: str,
+    rule: str,
+    reason: str,
+    details: dict[str, object],
+) -> Event:
+    """A write, refused or done, in the record of the patient it is about."""
+    event = _event(request, token, outcome, rule=rule, reason=reason, details=details)
+    actor = replace(event.actor, roles=tuple(sorted(roles)))
+    return replace(event, actor=actor, patient=patient)
+
+
+def intent(event: Event) -> Event:
+    """The event that goes before a write's own (D7)."""
+    return replace(event, code=Code.FHIR_INTENT)
 
 
 def bad_token(reason: str) -> Event:
