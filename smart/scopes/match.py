@@ -24,12 +24,13 @@ from smart.scopes.syntax import (
 
 
 class Reason(StrEnum):
-    """Why a requested scope is not, or only partly, granted."""
+    """Why a requested scope is not, or only partly, granted; `person`: it was not ticked."""
 
     UNKNOWN = "unknown"
     UNSUPPORTED = "unsupported_constraint"
     NOT_ALLOWED = "not_allowed"
     NARROWED = "narrowed"
+    PERSON = "person"
     ROLE = "role"
 
 
