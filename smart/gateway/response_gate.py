@@ -5,7 +5,7 @@ the patient, and matches one of the scopes. A bundle is taken apart into raw byt
 again from the entries that passed; nothing else of it is kept.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,17 +17,15 @@ from smart.gateway.outcomes import UpstreamFault, operation_outcome
 from smart.gateway.rewrite import Rewriter
 from smart.policy.compartment import (
     BY_TARGETS,
-    READ_LIST,
-    TABLE,
-    Ownership,
+    Known,
     contains_nobody_else,
-    owner_check,
+    needed_patients,
 )
-from smart.policy.facts import Access
+from smart.policy.facts import Access, UserAccess
 from smart.policy.references import Key, is_id
 from smart.scopes import match
 
-_NONE_KNOWN: Final[frozenset[Key]] = frozenset()
+_NONE_KNOWN: Final[Known] = {}
 _MORE: Final = (
     "There are more matches than this server can return in one answer. Narrow the search."
 )
@@ -87,11 +85,14 @@ class _Kept:
     mode: str
 
 
-def judge(resource: object, access: Access, known: Collection[Key] = _NONE_KNOWN) -> bool:
-    """Whether a parsed resource may leave.
+def judge(
+    resource: object, access: Access, known: Known = _NONE_KNOWN, *, is_included: bool = False
+) -> bool:
+    """Whether a parsed resource may leave: at one of the levels it has to be in reach, and to
+    match the scopes of that level.
 
-    `known` are resources already judged the patient's, for Provenance and Binary (see
-    `compartment.owner_check`).
+    `known` are the other resources of the answer with the patients they are about, for Provenance
+    and Binary (see `compartment.subjects_of`). `is_included` marks what an include brought.
     """
     if not isinstance(resource, dict):
         return False
@@ -102,14 +103,25 @@ def judge(resource: object, access: Access, known: Collection[Key] = _NONE_KNOWN
         return False
     if access.is_own_user:
         return contains_nobody_else(resource, access.patient, access.bases)
-    scopes = access.scopes.get(resource_type)
-    if not scopes or not _belongs(resource, resource_type, access, known):
+    patients = needed_patients(resource, access.bases, known)
+    if patients is None:
         return False
-    return match.admits_any(scopes, resource)
+    if patients <= {access.patient} and _admits(access, resource, is_included):
+        return True
+    user = access.user
+    return user is not None and user.reach.opens(patients) and _admits(user, resource, is_included)
+
+
+def _admits(level: Access | UserAccess, resource: dict[str, Any], is_included: bool) -> bool:
+    resource_type = resource["resourceType"]
+    if is_included:
+        sets = level.included.get(resource_type, ())
+        return bool(sets) and all(match.admits_any(scopes, resource) for scopes in sets)
+    return match.admits_any(level.scopes.get(resource_type, ()), resource)
 
 
 def gate_read(
-    body: bytes, access: Access, rewriter: Rewriter, max_bytes: int, known: Collection[Key] = ()
+    body: bytes, access: Access, rewriter: Rewriter, max_bytes: int, known: Known = _NONE_KNOWN
 ) -> bytes | None:
     """The resource to send, or None for a 404. Raises UpstreamFault for a 502.
 
@@ -149,25 +161,14 @@ def judge_bundle(
     return GatedBundle(text, tuple(one.key for one in kept), dropped)
 
 
-def _belongs(
-    resource: dict[str, Any], resource_type: str, access: Access, known: Collection[Key]
-) -> bool:
-    if resource_type in TABLE:
-        owner = owner_check(resource, access.patient, access.bases, known)
-        return owner is Ownership.OWN
-    return resource_type in READ_LIST and contains_nobody_else(
-        resource, access.patient, access.bases
-    )
-
-
 def _sift(entries: list[_Entry], access: Access) -> tuple[list[_Kept], int]:
     """The entries that may leave, in order, and the number of those that may not."""
     parsed = [(entry, _resource(entry)) for entry in entries if entry.search.mode != "outcome"]
-    known = _owned([resource for _, resource in parsed], access)
+    known = _known([resource for _, resource in parsed], access)
     kept = [
         _Kept((resource["resourceType"], resource["id"]), bytes(entry.resource), _mode(entry))
         for entry, resource in parsed
-        if judge(resource, access, known)
+        if judge(resource, access, known, is_included=_mode(entry) == "include")
     ]
     return kept, len(parsed) - len(kept)
 
@@ -180,16 +181,15 @@ def _resource(entry: _Entry) -> Any:
         return None
 
 
-def _owned(resources: list[Any], access: Access) -> frozenset[Key]:
-    """The patient's resources of a page, where some entry belongs by what it points to."""
+def _known(resources: list[Any], access: Access) -> Known:
+    """The patients of a page's resources, where some entry belongs by what it points to."""
     found = [one for one in resources if isinstance(one, dict) and is_id(one.get("id"))]
     if not any(str(one.get("resourceType")) in BY_TARGETS for one in found):
         return _NONE_KNOWN
-    return frozenset(
-        (one["resourceType"], one["id"])
-        for one in found
-        if owner_check(one, access.patient, access.bases) is Ownership.OWN
-    )
+    patients = {
+        (str(one["resourceType"]), one["id"]): needed_patients(one, access.bases) for one in found
+    }
+    return {key: needed for key, needed in patients.items() if needed}
 
 
 def _mode(entry: _Entry) -> str:

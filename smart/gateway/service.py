@@ -18,7 +18,7 @@ from smart.gateway.fetch import Found
 from smart.gateway.outcomes import Answer, BadRequest, Realm, UpstreamFault
 from smart.models import HealthcareModule
 from smart.policy.decision import decide
-from smart.policy.facts import Deny, Facts, Permit
+from smart.policy.facts import Deny, Facts, Permit, Served
 from smart.policy.request import FhirInteraction, FhirRequest
 from smart.tokens import AccessToken, InvalidTokenError
 from smart.upstream import NotActiveError, Upstream, UpstreamError
@@ -166,7 +166,7 @@ async def _decided(request: FhirRequest, caller: _Caller) -> Answer:
             fhir_user=token.fhir_user,
             base=caller.realm.base,
             upstream=server.base_url,
-            supported=_supported(caller.module, request),
+            served=_served(caller.module, request),
         )
     )
     if isinstance(decision, Deny):
@@ -176,9 +176,8 @@ async def _decided(request: FhirRequest, caller: _Caller) -> Answer:
         return await _permitted(request, caller, decision, server, lease)
 
 
-def _supported(module: HealthcareModule, request: FhirRequest) -> frozenset[str]:
-    listed = module.capabilities.get(request.resource_type, {})
-    return frozenset(listed.get("search_params", ()))
+def _served(module: HealthcareModule, request: FhirRequest) -> Served:
+    return Served.of(module.capabilities.get(request.resource_type, {}))
 
 
 async def _permitted(

@@ -6,8 +6,8 @@ from typing import Final
 
 from audit.events import Actor, Code, Event, Outcome
 from smart.policy.facts import Deny, Permit
-from smart.policy.request import FhirInteraction, FhirRequest
 from smart.policy.owners import patients_named
+from smart.policy.request import FhirInteraction, FhirRequest
 from smart.scopes.syntax import format_scopes
 from smart.tokens import AccessToken
 

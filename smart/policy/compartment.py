@@ -4,12 +4,12 @@ Not R4's CompartmentDefinition: that also lets authors, performers, recorders an
 record that is about somebody else. Here only the paths of the subject of care own.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, Final
 
-from smart.policy.references import Bases, Key, Naming, Viewpoint
+from smart.policy.references import Bases, Key, Naming, is_id
 
 
 class Ownership(Enum):
@@ -37,6 +37,7 @@ class Row:
     search: tuple[str, ...] = ()
 
 
+_NO_ROW: Final = Row()
 _PATIENT: Final = Row(("patient",), search=("patient",))
 _SUBJECT: Final = Row(("subject",), search=("patient", "subject"))
 
@@ -164,61 +165,116 @@ CLOSED: Final = frozenset(
 )
 
 _NESTED: Final = {"item": ("item", "answer"), "section": ("section",)}
-_NONE_KNOWN: Final[frozenset[Key]] = frozenset()
+_NOBODY: Final[frozenset[str]] = frozenset()
+
+#: Resources of one answer and the patients each of them is about.
+Known = Mapping[Key, frozenset[str]]
+_NONE_KNOWN: Final[Known] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Subjects:
+    """The patients a resource names: as its owners, and beside them.
+
+    `is_certain` is false where somebody is named who cannot be told: whoever that is, the
+    resource is (also) theirs.
+    """
+
+    owners: frozenset[str] = _NOBODY
+    others: frozenset[str] = _NOBODY
+    is_certain: bool = True
+
+
+def subjects_of(resource: dict[str, Any], bases: Bases, known: Known = _NONE_KNOWN) -> Subjects:
+    """Whom a resource is about and whom it names beside; contained resources count too (G12).
+
+    Provenance and Binary belong to whoever all their targets belong to, as far as those are
+    `known` or are patients themselves.
+    """
+    resource_type = resource.get("resourceType")
+    local = _contained_types(resource)
+    contained = _in_contained(resource, bases, local)
+    if resource_type == "Patient":
+        own, guards = {resource["id"]} if is_id(resource.get("id")) else {Naming.UNTOLD}, set()
+    else:
+        row = TABLE.get(resource_type) if isinstance(resource_type, str) else None
+        row = row or _NO_ROW
+        own = _named(resource, row.owners, bases, local)
+        guards = _named(resource, row.guards, bases, local)
+        if row.targets:
+            own |= _of_targets(resource, row, bases, known)
+    return Subjects(
+        owners=frozenset(one for one in own if isinstance(one, str)),
+        others=frozenset(one for one in guards | contained if isinstance(one, str)),
+        is_certain=Naming.UNTOLD not in own | guards | contained,
+    )
+
+
+def needed_patients(
+    resource: dict[str, Any], bases: Bases, known: Known = _NONE_KNOWN
+) -> frozenset[str] | None:
+    """The patients whose records must all be open for this resource to leave.
+
+    None where it may never leave: of a type that is no part of a record, about nobody, or about
+    somebody who cannot be told. Empty for the types of the read list, unless they name patients.
+    """
+    resource_type = resource.get("resourceType")
+    if not isinstance(resource_type, str):
+        return None
+    found = subjects_of(resource, bases, known)
+    if not found.is_certain or (resource_type in TABLE and not found.owners):
+        return None
+    if resource_type not in TABLE and resource_type not in READ_LIST:
+        return None
+    return found.owners | found.others
 
 
 def owner_check(
-    resource: dict[str, Any], patient: str, bases: Bases, known: Collection[Key] = _NONE_KNOWN
+    resource: dict[str, Any], patient: str, bases: Bases, known: Collection[Key] = ()
 ) -> Ownership:
     """Whose this resource is, seen from `patient` (a Patient id).
 
     `known` are resources already judged the patient's; Provenance and Binary need them, since
     they belong to whoever their targets belong to.
     """
-    resource_type = resource.get("resourceType")
-    if resource_type == "Patient":
-        is_own = resource.get("id") == patient and contains_nobody_else(resource, patient, bases)
-        return Ownership.OWN if is_own else Ownership.FOREIGN
-    row = TABLE.get(resource_type) if isinstance(resource_type, str) else None
-    if row is None:
+    if resource.get("resourceType") not in TABLE:
         return Ownership.NONE
-    view = Viewpoint(patient, bases)
-    local = _contained_types(resource)
-    owners = _namings(resource, row.owners, view, local)
-    if (
-        Naming.OTHER in owners
-        or Naming.OTHER in _namings(resource, row.guards, view, local)
-        or not _contained_is_clean(resource, view, local)
-    ):
+    own = frozenset({patient})
+    found = subjects_of(resource, bases, dict.fromkeys(known, own))
+    if not found.is_certain or not found.owners | found.others <= own:
         return Ownership.FOREIGN
-    is_own = _targets_known(resource, row, view, known) if row.targets else Naming.SELF in owners
-    return Ownership.OWN if is_own else Ownership.NONE
+    return Ownership.OWN if found.owners else Ownership.NONE
 
 
 def contains_nobody_else(resource: dict[str, Any], patient: str, bases: Bases) -> bool:
     """Whether no contained resource is, or is about, another patient (G12)."""
-    return _contained_is_clean(resource, Viewpoint(patient, bases), _contained_types(resource))
+    return _in_contained(resource, bases, _contained_types(resource)) <= {patient}
 
 
-def _namings(
-    resource: dict[str, Any], paths: tuple[str, ...], view: Viewpoint, local: dict[str, str]
-) -> set[Naming]:
-    return {
-        view.naming(reference, local) for path in paths for reference in _values(resource, path)
+_Named = set[str | Naming]
+
+
+def _named(
+    resource: dict[str, Any], paths: tuple[str, ...], bases: Bases, local: dict[str, str]
+) -> _Named:
+    found = {
+        bases.patient_named(reference, local)
+        for path in paths
+        for reference in _values(resource, path)
     }
+    return found - {Naming.NOBODY}
 
 
-def _targets_known(
-    resource: dict[str, Any], row: Row, view: Viewpoint, known: Collection[Key]
-) -> bool:
-    targets = [value for path in row.targets for value in _values(resource, path)]
-    return bool(targets) and all(_is_known(target, view, known) for target in targets)
-
-
-def _is_known(reference: object, view: Viewpoint, known: Collection[Key]) -> bool:
-    literal = reference.get("reference") if isinstance(reference, dict) else None
-    key = view.bases.resolve(literal) if isinstance(literal, str) else None
-    return key is not None and (key == ("Patient", view.patient) or key in known)
+def _of_targets(resource: dict[str, Any], row: Row, bases: Bases, known: Known) -> _Named:
+    """The patients of all targets; nobody where one of them is not known."""
+    found: _Named = set()
+    for target in (value for path in row.targets for value in _values(resource, path)):
+        literal = target.get("reference") if isinstance(target, dict) else None
+        key = bases.resolve(literal) if isinstance(literal, str) else None
+        if key is None or (key[0] != "Patient" and key not in known):
+            return set()
+        found |= {key[1]} if key[0] == "Patient" else known[key]
+    return found
 
 
 def _contained_types(resource: dict[str, Any]) -> dict[str, str]:
@@ -232,26 +288,25 @@ def _contained_types(resource: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def _contained_is_clean(resource: dict[str, Any], view: Viewpoint, local: dict[str, str]) -> bool:
+def _in_contained(resource: dict[str, Any], bases: Bases, local: dict[str, str]) -> _Named:
+    """The patients that contained resources name."""
     contained = resource.get("contained")
     if contained is None:
-        return True
+        return set()
     if not isinstance(contained, list):
-        return False
-    return all(_item_is_clean(item, view, local) for item in contained)
+        return {Naming.UNTOLD}
+    return set().union(*(_in_item(item, bases, local) for item in contained))
 
 
-def _item_is_clean(item: object, view: Viewpoint, local: dict[str, str]) -> bool:
+def _in_item(item: object, bases: Bases, local: dict[str, str]) -> _Named:
     """A contained Patient is somebody's own record under a local id: never let it out."""
     if not isinstance(item, dict) or "contained" in item:
-        return False
+        return {Naming.UNTOLD}
     resource_type = item.get("resourceType")
     if not isinstance(resource_type, str) or resource_type == "Patient" or resource_type in CLOSED:
-        return False
+        return {Naming.UNTOLD}
     row = TABLE.get(resource_type)
-    if row is None:
-        return True
-    return Naming.OTHER not in _namings(item, (*row.owners, *row.guards), view, local)
+    return _named(item, (*row.owners, *row.guards), bases, local) if row else set()
 
 
 def _values(node: dict[str, Any], path: str) -> Iterator[object]:

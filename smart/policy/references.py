@@ -28,11 +28,10 @@ Key = tuple[str, str]
 
 
 class Naming(Enum):
-    """Whom a reference names, as far as one patient's compartment is concerned."""
+    """What a reference names that is no patient of this server known by id."""
 
     NOBODY = auto()
-    SELF = auto()
-    OTHER = auto()
+    UNTOLD = auto()
 
 
 def is_id(text: object) -> bool:
@@ -73,6 +72,37 @@ class Bases:
             return None
         return match[1], match[2]
 
+    def patient_named(self, reference: object, contained: Mapping[str, str]) -> str | Naming:
+        """The id of the patient a Reference names; NOBODY, or UNTOLD where it cannot be told.
+
+        `contained` maps the local ids around it to their types.
+        """
+        if not isinstance(reference, dict):
+            return Naming.UNTOLD
+        literal = reference.get("reference")
+        if literal is None:
+            return _naming_without_literal(reference)
+        if not isinstance(literal, str):
+            return Naming.UNTOLD
+        found = self._literal(literal, contained)
+        declared = _declared_type(reference)
+        # A `type` that contradicts the literal may be what another reader believes.
+        if isinstance(found, str) and declared not in (None, "Patient"):
+            return Naming.UNTOLD
+        if found is Naming.NOBODY and declared == "Patient":
+            return Naming.UNTOLD
+        return found
+
+    def _literal(self, literal: str, contained: Mapping[str, str]) -> str | Naming:
+        if literal.startswith("#"):
+            local = contained.get(literal[1:], "Patient")
+            return Naming.UNTOLD if local == "Patient" else Naming.NOBODY
+        key = self.resolve(literal)
+        if key is not None and key[0] == "Patient":
+            return key[1]
+        named = key[0] if key else found_type(literal)
+        return Naming.UNTOLD if named is None or named == "Patient" else Naming.NOBODY
+
     def _below(self, text: str) -> str | None:
         url = _normalised(text)
         for base in self.urls:
@@ -88,42 +118,6 @@ def bases_of(*urls: str) -> Bases:
     if None in normalised:
         raise ValueError("a FHIR base is an absolute http or https URL")
     return Bases(tuple(url for url in normalised if url))
-
-
-@dataclass(frozen=True, slots=True)
-class Viewpoint:
-    """The patient whose compartment is asked about, and the server the references live on."""
-
-    patient: str
-    bases: Bases
-
-    def naming(self, reference: object, contained: Mapping[str, str]) -> Naming:
-        """Whom a Reference names. `contained` maps the local ids around it to their types."""
-        if not isinstance(reference, dict):
-            return Naming.OTHER
-        literal = reference.get("reference")
-        if literal is None:
-            return _naming_without_literal(reference)
-        if not isinstance(literal, str):
-            return Naming.OTHER
-        found = self._literal(literal, contained)
-        declared = _declared_type(reference)
-        # A `type` that contradicts the literal may be what another reader believes.
-        if found is Naming.SELF and declared not in (None, "Patient"):
-            return Naming.OTHER
-        if found is Naming.NOBODY and declared == "Patient":
-            return Naming.OTHER
-        return found
-
-    def _literal(self, literal: str, contained: Mapping[str, str]) -> Naming:
-        if literal.startswith("#"):
-            local = contained.get(literal[1:], "Patient")
-            return Naming.OTHER if local == "Patient" else Naming.NOBODY
-        key = self.bases.resolve(literal)
-        if key == ("Patient", self.patient):
-            return Naming.SELF
-        named = key[0] if key else found_type(literal)
-        return Naming.OTHER if named is None or named == "Patient" else Naming.NOBODY
 
 
 def found_type(literal: str) -> str | None:
@@ -143,5 +137,5 @@ def _naming_without_literal(reference: dict[str, Any]) -> Naming:
     """Identifier-only references never own; without a type they may mean anyone."""
     declared = _declared_type(reference)
     if declared is not None:
-        return Naming.OTHER if declared == "Patient" else Naming.NOBODY
-    return Naming.OTHER if "identifier" in reference else Naming.NOBODY
+        return Naming.UNTOLD if declared == "Patient" else Naming.NOBODY
+    return Naming.UNTOLD if "identifier" in reference else Naming.NOBODY

@@ -1,4 +1,4 @@
-"""The rules every gateway request meets (security-checklist 4: G1-G5, G15-G17, G30-G32, G43).
+"""The rules every gateway request meets (security-checklist 4: G1, G2, G16-G18, G28-G32, G43, G47).
 
 A rule looks at the facts and returns a refusal or None. All of them decide before anything is
 looked up, so a refusal is the same whether or not the resource exists (rule c).
@@ -9,32 +9,23 @@ from typing import Final
 
 from smart.policy.compartment import READ_LIST, TABLE
 from smart.policy.facts import Deny, Facts
-from smart.policy.request import FhirInteraction, FhirRequest
-from smart.scopes import match
-from smart.scopes.syntax import ClinicalScope, Interaction, Level
+from smart.policy.levels import by_patient, by_user, covers, letters
+from smart.policy.request import FhirInteraction
+from smart.scopes.syntax import ClinicalScope, Level
 
 Rule = Callable[[Facts], Deny | None]
 
-#: The scope letters an interaction needs, all of them on its type (SCOP-03 to SCOP-07, SCOP-26).
-#: A batch has no scope of its own (SCOP-18).
-_LETTERS: Final[dict[FhirInteraction, str]] = {
-    FhirInteraction.READ: "r",
-    FhirInteraction.VREAD: "r",
-    FhirInteraction.HISTORY_INSTANCE: "r",
-    FhirInteraction.SEARCH_TYPE: "s",
-    FhirInteraction.SEARCH_POST: "s",
-    FhirInteraction.COMPARTMENT_SEARCH: "s",
-    FhirInteraction.HISTORY_TYPE: "s",
-    FhirInteraction.CREATE: "c",
-    FhirInteraction.UPDATE: "u",
-    FhirInteraction.PATCH: "u",
-    FhirInteraction.DELETE: "d",
-    FhirInteraction.CONDITIONAL_UPDATE: "us",
-    FhirInteraction.CONDITIONAL_PATCH: "us",
-    FhirInteraction.CONDITIONAL_DELETE: "ds",
-    FhirInteraction.OPERATION: "rs",
-}
+#: Reads of one resource, in its newest version, another one, or all.
+READS: Final = frozenset(
+    {FhirInteraction.READ, FhirInteraction.VREAD, FhirInteraction.HISTORY_INSTANCE}
+)
+#: Offered by themselves, and offered where the server behind lists them under that code.
 _OFFERED: Final = frozenset({FhirInteraction.READ, FhirInteraction.SEARCH_TYPE})
+_IF_LISTED: Final = {
+    FhirInteraction.VREAD: "vread",
+    FhirInteraction.HISTORY_INSTANCE: "history-instance",
+}
+_SERVED_LEVELS: Final = (Level.PATIENT, Level.USER)
 _SCOPES_SHOWN: Final = 20
 
 
@@ -50,29 +41,24 @@ def is_own_user(facts: Facts) -> bool:
     )
 
 
-def letters(request: FhirRequest) -> tuple[Interaction, ...]:
-    """The scope letters a request needs on its type."""
-    return tuple(Interaction(letter) for letter in _LETTERS.get(request.interaction, ""))
-
-
 def scope_covers(facts: Facts) -> Deny | None:
-    """403 unless `patient/` scopes give every letter the interaction needs (RSVR-03, G43)."""
+    """403 unless scopes of one level give every letter the interaction needs (RSVR-03, G43)."""
     request = facts.request
     resource_type = request.target_type or request.resource_type
     needed = letters(request)
     if resource_type is None or not needed or is_own_user(facts):
         return None
-    if all(match.covers(facts.scopes, resource_type, one, Level.PATIENT) for one in needed):
+    if any(covers(facts.scopes, request, level) for level in _SERVED_LEVELS):
         return None
     scope = f"{Level.PATIENT}/{resource_type}.{''.join(needed)}"
-    if all(match.covers(facts.scopes, resource_type, one) for one in needed):
-        reason = f"{request.describe()} was granted at another level than patient/."
+    if covers(facts.scopes, request, Level.SYSTEM):
+        reason = f"{request.describe()} was granted at the level system/ only."
         return Deny(
             403,
             "scope.level",
             reason,
             "forbidden",
-            f"This server serves patient/ scopes: ask for {scope}.",
+            f"This server serves patient/ and user/ scopes: ask for {scope}.",
             scope,
         )
     reason = f"No granted scope covers {request.describe()}."
@@ -80,46 +66,57 @@ def scope_covers(facts: Facts) -> Deny | None:
 
 
 def interaction_is_offered(facts: Facts) -> Deny | None:
-    """403 for the interactions this server does not offer, each by its name (G16-G20, G30)."""
+    """403 for the interactions this server does not offer, each by its name (G16-G20, G28, G30)."""
     request = facts.request
     if request.interaction in _OFFERED:
         return None
+    if _IF_LISTED.get(request.interaction) in facts.served.interactions:
+        return None
+    listed = [code for code in _IF_LISTED.values() if code in facts.served.interactions]
     return Deny(
         403,
         "interaction.offered",
         f"This server does not offer {request.describe()}.",
         "not-supported",
-        "Offered are: metadata, read (GET [type]/[id]) and search (GET [type]?[parameters]).",
+        f"Offered are: {', '.join(['read', 'search-type', *listed])}.",
     )
 
 
-def patient_is_known(facts: Facts) -> Deny | None:
-    """403 for `patient/` scopes without a patient in context (SCOP-14)."""
-    if facts.patient is not None or is_own_user(facts):
+def somebody_is_known(facts: Facts) -> Deny | None:
+    """403 for `patient/` scopes without a patient in context (SCOP-14), `user/` without a user."""
+    if is_own_user(facts) or by_patient(facts) or by_user(facts):
         return None
-    return Deny(
-        403,
-        "context.patient",
-        "This token has no patient in context.",
-        "forbidden",
-        "Launch with the scope launch or launch/patient.",
-    )
+    if facts.patient is None and covers(facts.scopes, facts.request, Level.PATIENT):
+        return Deny(
+            403,
+            "context.patient",
+            "This token has no patient in context.",
+            "forbidden",
+            "Launch with the scope launch or launch/patient.",
+        )
+    reason = "Nobody stands behind this token whose rights user/ scopes could mean."
+    return Deny(403, "context.user", reason, "forbidden")
 
 
 def type_is_reachable(facts: Facts) -> Deny | None:
-    """403 for types outside the patient's compartment and the read list (G2, G32)."""
+    """403 for types outside every record and the read list (G2, G32).
+
+    Of the read list a search tells nothing of patients, but only `user/` scopes mean it.
+    """
     request = facts.request
     resource_type = request.resource_type or ""
     row = TABLE.get(resource_type)
     if is_own_user(facts):
         return None
-    if request.interaction is FhirInteraction.READ:
+    if request.interaction in READS:
         if row is not None or resource_type in READ_LIST:
             return None
         reason = f"{resource_type} is not part of a patient's record."
         allowed = f"Besides the record, these can be read: {', '.join(sorted(READ_LIST))}."
         return Deny(403, "compartment.type", reason, "forbidden", allowed)
     if row is not None and row.search:
+        return None
+    if resource_type in READ_LIST and by_user(facts):
         return None
     reason = f"A search of {resource_type} cannot be limited to the patient in context."
     readable = row is not None or resource_type in READ_LIST
@@ -128,12 +125,17 @@ def type_is_reachable(facts: Facts) -> Deny | None:
 
 
 def reads_own_patient(facts: Facts) -> Deny | None:
-    """403 for reading another Patient (G1)."""
+    """403 for reading another Patient (G1); 404 where `user/` scopes made us look (G47)."""
     request = facts.request
-    if request.interaction is not FhirInteraction.READ or request.resource_type != "Patient":
+    if request.interaction not in READS or request.resource_type != "Patient":
         return None
-    if request.resource_id == facts.patient or is_own_user(facts):
+    patient = request.resource_id or ""
+    if (patient == facts.patient and by_patient(facts)) or is_own_user(facts):
         return None
+    if by_user(facts) and facts.reach is not None:
+        if facts.reach.opens({patient}):
+            return None
+        return Deny(404, "user.reach", "The user may not open this patient's record.", "not-found")
     return Deny(
         403,
         "compartment.patient",

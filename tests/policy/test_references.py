@@ -2,11 +2,10 @@
 
 import pytest
 
-from smart.policy.references import Naming, Viewpoint, bases_of, is_id
+from smart.policy.references import Naming, bases_of, is_id
 
 BASE = "https://auth.example/t/mercy/fhir"
 BASES = bases_of(BASE, "http://127.0.0.1:9000/fhir/")
-VIEW = Viewpoint("A", BASES)
 LOCAL = {"p": "Patient", "d": "Device"}
 
 
@@ -14,57 +13,57 @@ LOCAL = {"p": "Patient", "d": "Device"}
 @pytest.mark.parametrize(
     ("reference", "expected"),
     [
-        ({"reference": "Patient/A"}, Naming.SELF),
-        ({"reference": "Patient/A", "type": "Patient"}, Naming.SELF),
-        ({"reference": "Patient/A", "identifier": {"value": "B"}}, Naming.SELF),
-        ({"reference": "Patient/A/_history/1"}, Naming.SELF),
-        ({"reference": f"{BASE}/Patient/A"}, Naming.SELF),
-        ({"reference": f"{BASE}/Patient/A/_history/7"}, Naming.SELF),
-        ({"reference": "HTTPS://AUTH.example:443/t/mercy/fhir/Patient/A"}, Naming.SELF),
-        ({"reference": "http://127.0.0.1:9000/fhir/Patient/A"}, Naming.SELF),
-        ({"reference": "Patient/B"}, Naming.OTHER),
-        ({"reference": "Patient/A/_history/1/x"}, Naming.OTHER),
-        ({"reference": "Patient/a"}, Naming.OTHER),
-        ({"reference": "/Patient/A"}, Naming.OTHER),
-        ({"reference": "patient/A"}, Naming.OTHER),
-        ({"reference": "https://evil.example/Patient/A"}, Naming.OTHER),
-        ({"reference": f"{BASE}.evil.example/Patient/A"}, Naming.OTHER),
-        ({"reference": f"{BASE}/../fhir/Patient/A"}, Naming.OTHER),
-        ({"reference": f"{BASE}/Pati\tent/A"}, Naming.OTHER),
-        ({"reference": f"{BASE}/Patient/A?x=1"}, Naming.OTHER),
-        ({"reference": "https://user@auth.example/t/mercy/fhir/Patient/A"}, Naming.OTHER),
-        ({"reference": "http://auth.example/t/mercy/fhir/Patient/A"}, Naming.OTHER),
-        ({"reference": "https://auth.example:99999/Patient/A"}, Naming.OTHER),
-        ({"reference": "urn:uuid:0c3151bd-1cbf-4d64-b04d-cd9187a4c6e0"}, Naming.OTHER),
-        ({"reference": "Patient?identifier=A"}, Naming.OTHER),
-        ({"reference": ""}, Naming.OTHER),
-        ({"identifier": {"value": "A"}}, Naming.OTHER),
-        ({"identifier": {"value": "A"}, "type": "Patient"}, Naming.OTHER),
-        ({"display": "Jane", "type": "Patient"}, Naming.OTHER),
+        ({"reference": "Patient/A"}, "A"),
+        ({"reference": "Patient/A", "type": "Patient"}, "A"),
+        ({"reference": "Patient/A", "identifier": {"value": "B"}}, "A"),
+        ({"reference": "Patient/A/_history/1"}, "A"),
+        ({"reference": f"{BASE}/Patient/A"}, "A"),
+        ({"reference": f"{BASE}/Patient/A/_history/7"}, "A"),
+        ({"reference": "HTTPS://AUTH.example:443/t/mercy/fhir/Patient/A"}, "A"),
+        ({"reference": "http://127.0.0.1:9000/fhir/Patient/A"}, "A"),
+        ({"reference": "Patient/B"}, "B"),
+        ({"reference": "Patient/A/_history/1/x"}, Naming.UNTOLD),
+        ({"reference": "Patient/a"}, "a"),
+        ({"reference": "/Patient/A"}, Naming.UNTOLD),
+        ({"reference": "patient/A"}, Naming.UNTOLD),
+        ({"reference": "https://evil.example/Patient/A"}, Naming.UNTOLD),
+        ({"reference": f"{BASE}.evil.example/Patient/A"}, Naming.UNTOLD),
+        ({"reference": f"{BASE}/../fhir/Patient/A"}, Naming.UNTOLD),
+        ({"reference": f"{BASE}/Pati\tent/A"}, Naming.UNTOLD),
+        ({"reference": f"{BASE}/Patient/A?x=1"}, Naming.UNTOLD),
+        ({"reference": "https://user@auth.example/t/mercy/fhir/Patient/A"}, Naming.UNTOLD),
+        ({"reference": "http://auth.example/t/mercy/fhir/Patient/A"}, Naming.UNTOLD),
+        ({"reference": "https://auth.example:99999/Patient/A"}, Naming.UNTOLD),
+        ({"reference": "urn:uuid:0c3151bd-1cbf-4d64-b04d-cd9187a4c6e0"}, Naming.UNTOLD),
+        ({"reference": "Patient?identifier=A"}, Naming.UNTOLD),
+        ({"reference": ""}, Naming.UNTOLD),
+        ({"identifier": {"value": "A"}}, Naming.UNTOLD),
+        ({"identifier": {"value": "A"}, "type": "Patient"}, Naming.UNTOLD),
+        ({"display": "Jane", "type": "Patient"}, Naming.UNTOLD),
         ({"identifier": {"value": "A"}, "type": "Practitioner"}, Naming.NOBODY),
         ({"display": "Jane"}, Naming.NOBODY),
         ({}, Naming.NOBODY),
-        ({"reference": "#p"}, Naming.OTHER),
-        ({"reference": "#unknown"}, Naming.OTHER),
+        ({"reference": "#p"}, Naming.UNTOLD),
+        ({"reference": "#unknown"}, Naming.UNTOLD),
         ({"reference": "#d"}, Naming.NOBODY),
         ({"reference": "Practitioner/1"}, Naming.NOBODY),
         ({"reference": "https://other.example/fhir/Practitioner/1"}, Naming.NOBODY),
-        ({"reference": "Practitioner/A", "type": "Patient"}, Naming.OTHER),
-        ({"reference": "Patient/A", "type": "Group"}, Naming.OTHER),
+        ({"reference": "Practitioner/A", "type": "Patient"}, Naming.UNTOLD),
+        ({"reference": "Patient/A", "type": "Group"}, Naming.UNTOLD),
         (
             {
                 "reference": "Patient/A",
                 "type": "http://hl7.org/fhir/StructureDefinition/Patient",
             },
-            Naming.SELF,
+            "A",
         ),
-        ({"reference": "Patient/A", "type": 3}, Naming.SELF),
-        ("Patient/A", Naming.OTHER),
-        (None, Naming.OTHER),
+        ({"reference": "Patient/A", "type": 3}, "A"),
+        ("Patient/A", Naming.UNTOLD),
+        (None, Naming.UNTOLD),
     ],
 )
 def test_whom_a_reference_names(reference, expected):
-    assert VIEW.naming(reference, LOCAL) is expected
+    assert BASES.patient_named(reference, LOCAL) == expected
 
 
 @pytest.mark.spec("G9")

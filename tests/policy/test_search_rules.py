@@ -2,9 +2,10 @@
 
 import pytest
 
+from smart.policy.facts import Served
 from tests.policy.test_decision import denied, sent
 
-CODE = frozenset({"code", "date"})
+CODE = Served(search_params=frozenset({"code", "date"}))
 
 
 @pytest.mark.spec("G6")
@@ -21,7 +22,7 @@ CODE = frozenset({"code", "date"})
     ],
 )
 def test_what_the_server_does_not_list_is_refused_by_name(url, named):
-    refusal = denied(url, supported=CODE)
+    refusal = denied(url, served=CODE)
     assert (refusal.status, refusal.rule, refusal.issue) == (
         400,
         "search.supported",
@@ -46,13 +47,13 @@ def test_what_the_server_does_not_list_is_refused_by_name(url, named):
     ],
 )
 def test_what_it_lists_and_what_every_server_has_is_sent(query):
-    assert sent(f"Observation?{query}", supported=CODE).startswith("Observation?patient=A&")
+    assert sent(f"Observation?{query}", served=CODE).startswith("Observation?patient=A&")
 
 
 @pytest.mark.spec("G6")
 def test_a_server_that_lists_nothing_takes_no_filter():
-    assert sent("Observation", supported=frozenset()) == "Observation?patient=A&_count=200"
-    assert denied("Observation?code=x", supported=frozenset()).rule == "search.supported"
+    assert sent("Observation", served=Served()) == "Observation?patient=A&_count=200"
+    assert denied("Observation?code=x", served=Served()).rule == "search.supported"
 
 
 @pytest.mark.spec("G1", "G5")
@@ -65,10 +66,10 @@ def test_a_server_that_lists_nothing_takes_no_filter():
     ],
 )
 def test_what_no_server_could_mend_is_refused_first(url, rule):
-    assert denied(url, supported=frozenset()).rule == rule
+    assert denied(url, served=Served()).rule == rule
 
 
 @pytest.mark.spec("GRAN-02", "G15")
 def test_a_granted_filter_the_server_does_not_know_is_left_to_the_gate():
     scope = "patient/Observation.rs?category=laboratory&code=x"
-    assert sent("Observation", scope, supported=CODE) == "Observation?patient=A&code=x&_count=200"
+    assert sent("Observation", scope, served=CODE) == "Observation?patient=A&code=x&_count=200"
