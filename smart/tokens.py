@@ -48,6 +48,10 @@ class InvalidTokenError(ValueError):
         self.is_expired = is_expired
 
 
+class TooLongError(ValueError):
+    """The scopes do not fit into a token that anyone would accept."""
+
+
 @dataclass(frozen=True, slots=True)
 class AccessToken:
     """What a verified access token says.
@@ -86,11 +90,13 @@ def issue(
     fhir_user: str | None = None,
     acr: str = "",
     auth_time: datetime | None = None,
+    is_narrowed: bool = False,
 ) -> tuple[str, dict[str, Any]]:
     """An access token of the bound tenant and its claims (RFC 9068 2.2).
 
     `seconds` is its life, 3600 at most. Optional members are left out where they are empty. Where
-    the scopes would make it longer than 2 KiB they stay on the grant, and a claim says so.
+    the scopes would make it longer than 2 KiB they stay on the grant, and a claim says so; not
+    where it `is_narrowed`, since the grant has more. Raises TooLongError beyond what is accepted.
     """
     now = int(timezone.now().timestamp())
     optional = {
@@ -113,10 +119,12 @@ def issue(
         **{name: value for name, value in optional.items() if value},
     }
     raw = signing.sign(signing.ACCESS_TOKEN_ALG, claims, TYP)
-    if grant_id and len(raw) > MAX_BYTES:
+    if grant_id and len(raw) > MAX_BYTES and not is_narrowed:
         del claims["scope"]
         claims[SCOPES_ON_GRANT] = True
         raw = signing.sign(signing.ACCESS_TOKEN_ALG, claims, TYP)
+    if len(raw) > jose.MAX_TOKEN_BYTES:
+        raise TooLongError
     return raw, claims
 
 

@@ -21,6 +21,8 @@ EXPIRING: tuple[tuple[str, str, dict[str, bool]], ...] = (
     ("smart.AuthorizationRequest", "expires_at", {}),
     ("smart.LaunchContext", "expires_at", {}),
     ("smart.AuthorizationCode", "expires", {}),
+    ("smart.RefreshToken", "expires_at", {}),
+    ("smart.RevokedToken", "expires_at", {}),
     ("consent.ConsentRequest", "expires_at", {"consent__isnull": True}),
 )
 KEPT_SECONDS = 3_600

@@ -33,6 +33,7 @@ from smart.server.errors import (
 )
 from smart.server.patient_context import Context
 from smart.server.validator import CODE_SECONDS, SmartValidator
+from tenants import policies
 from tenants.http import TenantRequest
 
 
@@ -48,6 +49,7 @@ class Pending:
     nonce: str
     prompt: tuple[str, ...]
     max_age: int | None
+    login_hint: str
     scopes: tuple[Scope, ...]
 
     @classmethod
@@ -120,12 +122,12 @@ def allow(
     """
     allowed = set(consent.scopes.split())
     chosen = [scope for scope in offered.scopes if scope.text in allowed]
-    scopes = ceiling.fit(chosen, offered.situation)
+    scopes, lasts = ceiling.lasting(ceiling.fit(chosen, offered.situation))
     if consent.patient != offered.context.patient or not ceiling.is_usable(scopes):
         raise AccessDenied("the person allowed nothing that was asked for")
     with transaction():
         now = _finish(asked)
-        grant = _grant(asked, offered, consent, user=user, held=held, now=now)
+        grant = _grant(asked, offered, consent, user=user, held=held, lasts=lasts, now=now)
         grant.scopes = " ".join(scope.text for scope in scopes)
         grant.save(force_insert=True)
         code = _code(asked, grant, user)
@@ -187,9 +189,10 @@ def _grant(
     *,
     user: User,
     held: Assurance,
+    lasts: Grant.Lasts,
     now: datetime,
 ) -> Grant:
-    """A grant that lives as long as a token of it can: there are no refresh tokens."""
+    """A grant that lives as long as a token of it can, or as the tenant lets it be refreshed."""
     context, application = offered.context, asked.kept.application
     found = {
         "patient": context.patient,
@@ -198,7 +201,8 @@ def _grant(
         "audience": asked.audience,
         "amr": list(held.amr),
     }
-    lasts = timedelta(seconds=CODE_SECONDS + application.access_token_seconds)
+    limits = policies.tokens().limits(patient_access=application.patient_access)
+    once = timedelta(seconds=CODE_SECONDS + application.access_token_seconds)
     return Grant(
         application=application,
         user=user,
@@ -209,7 +213,9 @@ def _grant(
         context={**context.members, **{name: value for name, value in found.items() if value}},
         acr=f"aal{held.aal}",
         auth_time=held.auth_time,
-        expires_at=now + lasts,
+        lasts=lasts,
+        expires_at=now + (limits.idle if lasts else once),
+        refresh_ends_at=now + limits.absolute if lasts and limits.absolute else None,
     )
 
 

@@ -5,15 +5,19 @@ from dataclasses import dataclass
 from typing import Final
 
 from audit import events
-from smart.models import Application, HealthcareModule
+from smart.models import Application, Grant, HealthcareModule
 from smart.scopes import match
 from smart.scopes.match import LeftOut, Narrowed
 from smart.scopes.syntax import ClinicalScope, ContextScope, Level, Scope, parse_scopes
 
 #: What launches can be granted, because sign-in, consent and the gateway enforce it.
 ENFORCED: Final = parse_scopes(
-    "openid fhirUser launch launch/patient launch/encounter patient/*.rs"
+    "openid fhirUser launch launch/patient launch/encounter offline_access online_access "
+    "patient/*.rs"
 )
+
+#: Scopes that make access last; without one there is no refresh token (REFR-17).
+LASTING: Final = frozenset({"offline_access", "online_access"})
 
 #: Scopes that mean nothing without a FHIR server.
 _NEEDS_FHIR: Final = frozenset({"fhirUser"})
@@ -46,9 +50,21 @@ def narrow(
     requested: Sequence[Scope], application: Application, module: HealthcareModule | None
 ) -> Narrowed:
     """What app, tenant and server together allow of a request, before anybody signed in."""
-    first = match.intersect(requested, parse_scopes(application.scopes))
+    first = match.intersect(requested, _registered(application))
     second = match.intersect(first.granted, offered(module))
     return Narrowed(second.granted, (*first.left_out, *second.left_out))
+
+
+def lasting(scopes: Sequence[Scope]) -> tuple[tuple[Scope, ...], Grant.Lasts]:
+    """The scopes as they are granted, and how long the grant lasts (REFR-15, REFR-17).
+
+    Of two lasting scopes the longer one holds, and `scope` tells it.
+    """
+    texts = {scope.text for scope in scopes}
+    if "offline_access" in texts:
+        kept = tuple(scope for scope in scopes if scope.text != "online_access")
+        return kept, Grant.Lasts.OFFLINE
+    return tuple(scopes), Grant.Lasts.ONLINE if texts & LASTING else Grant.Lasts.TOKEN
 
 
 def fit(scopes: Sequence[Scope], situation: Situation) -> tuple[Scope, ...]:
@@ -110,6 +126,14 @@ def reduced_event(
             "left_out": {text: reasons.get(text, "not_in_context") for text in missing},
         },
     )
+
+
+def _registered(application: Application) -> tuple[Scope, ...]:
+    """What the app may ask for: lasting access only where it can refresh."""
+    scopes = parse_scopes(application.scopes)
+    if application.allows_grant_type("refresh_token"):
+        return scopes
+    return tuple(scope for scope in scopes if scope.text not in LASTING)
 
 
 def _clinical(scopes: Sequence[Scope]) -> list[Scope]:

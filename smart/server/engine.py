@@ -1,4 +1,4 @@
-"""oauthlib's authorization server with the two grants we serve, and nothing else (D14, O1, O2)."""
+"""oauthlib's authorization server with the grants we serve, and nothing else (D14, O1, O2)."""
 
 from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
@@ -10,16 +10,20 @@ from oauthlib.oauth2.rfc6749.grant_types.authorization_code import (
     code_challenge_method_s256,
 )
 from oauthlib.oauth2.rfc6749.grant_types.client_credentials import ClientCredentialsGrant
+from oauthlib.oauth2.rfc6749.grant_types.refresh_token import RefreshTokenGrant
 from oauthlib.oauth2.rfc6749.tokens import BearerToken
 
 from smart.models.handles import new_handle
 from smart.server.validator import SmartValidator
 
-GRANT_TYPES: Final = ("authorization_code", "client_credentials")
+GRANT_TYPES: Final = ("authorization_code", "refresh_token", "client_credentials")
 
 
 class CodeGrant(AuthorizationCodeGrant):
-    """Codes of 256 bits, PKCE by S256 only, no refresh token (O2, O4, REFR-17)."""
+    """Codes of 256 bits, PKCE by S256 only (O2, O4).
+
+    Whether there is a refresh token is the grant's to say, so our validator adds it (REFR-17).
+    """
 
     refresh_token = False
     _code_challenge_methods = {"S256": code_challenge_method_s256}
@@ -34,6 +38,9 @@ class Engine(AuthorizationEndpoint, TokenEndpoint):
 
     def __init__(self, validator: SmartValidator) -> None:
         code = CodeGrant(validator)  # type: ignore[no-untyped-call]
+        refresh = RefreshTokenGrant(  # type: ignore[no-untyped-call]
+            validator, issue_new_refresh_tokens=False, post_token=[validator.narrow_refresh]
+        )
         own = ClientCredentialsGrant(validator)  # type: ignore[no-untyped-call]
         bearer = BearerToken(  # type: ignore[no-untyped-call]
             validator,
@@ -49,7 +56,11 @@ class Engine(AuthorizationEndpoint, TokenEndpoint):
         TokenEndpoint.__init__(  # type: ignore[no-untyped-call]
             self,
             default_grant_type="authorization_code",
-            grant_types={"authorization_code": code, "client_credentials": own},
+            grant_types={
+                "authorization_code": code,
+                "refresh_token": refresh,
+                "client_credentials": own,
+            },
             default_token_type=bearer,
         )
 

@@ -1,5 +1,6 @@
-"""ID tokens (IDTK-01 to IDTK-15; OpenID Connect Core 2)."""
+"""ID tokens (IDTK-01 to IDTK-15; OpenID Connect Core 2, 12.2)."""
 
+from collections.abc import Collection
 from typing import Any
 
 from django.utils import timezone
@@ -12,11 +13,14 @@ from tenants.http import fhir_base, issuer
 SECONDS = 600
 
 
-def make(grant: Grant, nonce: str) -> str:
-    """The ID token of a grant that holds `openid`, signed with RS256 (IDTK-02)."""
+def make(grant: Grant, scopes: Collection[str], nonce: str) -> str:
+    """The ID token of a grant that holds `openid`, signed with RS256 (IDTK-02).
+
+    `scopes` are those of the access token beside it; `nonce` is "" where there is none, as it is
+    after a refresh (IDTK-14).
+    """
     tenant = tenancy.current()
     now = int(timezone.now().timestamp())
-    scopes = grant.scopes.split()
     claims: dict[str, Any] = {
         "iss": issuer(tenant),
         "sub": str(grant.user_id),

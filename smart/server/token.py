@@ -1,4 +1,4 @@
-"""The token endpoint (RFC 6749 3.2; TOKN-01 to TOKN-24, CAUT-01 to CAUT-09)."""
+"""The token endpoint (RFC 6749 3.2; TOKN-01 to TOKN-24, REFR-01 to REFR-13, CAUT-01 to CAUT-09)."""
 
 import json
 from typing import Final
@@ -20,12 +20,18 @@ from smart.server.errors import (
 from smart.server.validator import SmartValidator
 
 #: The parameters a grant is told of; whatever else was sent is ignored (RFC 6749 3.2).
-PARAMETERS: Final = ("grant_type", "code", "redirect_uri", "code_verifier", "client_id", "scope")
-REQUIRED: Final = {"authorization_code": ("code", "redirect_uri")}
+PARAMETERS: Final = (
+    *("grant_type", "code", "redirect_uri", "code_verifier", "refresh_token", "client_id"),
+    "scope",
+)
+REQUIRED: Final = {
+    "authorization_code": ("code", "redirect_uri"),
+    "refresh_token": ("refresh_token",),
+}
 
 
 def token(request: OAuthRequest) -> OAuthResponse:
-    """Exchange a code, or an app's secret, for an access token.
+    """Exchange a code, a refresh token or an app's secret for an access token.
 
     Every answer is audited; a refusal is an answer, so nothing is raised for bad input. Raises
     AuditUnavailableError.
@@ -56,7 +62,7 @@ def _check(request: OAuthRequest) -> None:
 
 
 def _exchange(request: OAuthRequest, client: Application) -> OAuthResponse:
-    """One transaction: the code is locked, used and audited, or nothing happened."""
+    """One transaction: what was sent is locked, used and audited, or nothing happened."""
     body = {name: request.form[name] for name in PARAMETERS if name in request.form}
     with transaction():
         _, text, status = Engine(SmartValidator(client)).create_token_response("/", body=body)
@@ -65,7 +71,7 @@ def _exchange(request: OAuthRequest, client: Application) -> OAuthResponse:
             return OAuthResponse(200, answer)
         answer.pop("state", None)
         response = OAuthResponse(status_of(answer["error"]), answer)
-        # Inside, so that what a refusal changes (a reused code ends its grant) stays.
+        # Inside, so that what a refusal changes (what is used twice ends its grant) stays.
         record.record(_denied(request, client, response))
     return response
 

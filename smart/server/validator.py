@@ -17,7 +17,7 @@ from smart.models import Application, AuthorizationCode, Grant
 from smart.models.handles import handle_digest
 from smart.scopes import match
 from smart.scopes.syntax import MANAGEMENT_SCOPES, MalformedScope, parse_scopes
-from smart.server import ceiling, id_token, redirect_uris
+from smart.server import ceiling, id_token, redirect_uris, token_store
 from smart.server.errors import InvalidGrant, InvalidScope
 from tenants.http import management_audience
 
@@ -177,6 +177,46 @@ class SmartValidator(OAuth2Validator):
         if not used:
             raise InvalidGrant("the code was used before")
 
+    # Refresh tokens
+
+    def validate_refresh_token(
+        self, refresh_token: str, client: Application, request: Any, *args: Any, **kwargs: Any
+    ) -> bool:
+        """Lock the token's row and ask whether it may be used, or its successor told again (O13).
+
+        A second use of a live one ends its grant. Raises InvalidGrant.
+        """
+        now = timezone.now()
+        found = token_store.find(refresh_token, client, lock=True)
+        if found is None:
+            raise InvalidGrant("the refresh token is unknown")
+        if not found.is_live(now):
+            raise InvalidGrant("the refresh token has expired or its access was ended")
+        request.successor = token_store.successor_of(found, now)
+        if found.row.used_at is not None and request.successor is None:
+            _end_reused(found.grant)
+            raise InvalidGrant("the refresh token was used before")
+        request.found, request.grant, request.user = found, found.grant, found.row.user
+        return True
+
+    def get_original_scopes(self, refresh_token: str, request: Any, *_: Any, **__: Any) -> str:
+        """Of the grant: a narrowed access token narrows no later one (REFR-03)."""
+        return str(request.grant.scopes)
+
+    def narrow_refresh(self, request: Any) -> None:
+        """Where fewer scopes were asked for: those that make sense together (REFR-04, GRNT-13).
+
+        Raises InvalidScope.
+        """
+        if not request.scope:
+            return
+        asked = set(request.scopes)
+        kept = [scope for scope in parse_scopes(request.grant.scopes) if scope.text in asked]
+        scopes = match.consistent(kept, has_patient=request.grant.patient is not None)
+        if not ceiling.is_usable(scopes):
+            raise InvalidScope("none of these scopes opens anything")
+        request.scopes = [scope.text for scope in scopes]
+
     # Scopes of an app in its own name
 
     def get_default_scopes(self, client_id: str, request: Any, *_: Any, **__: Any) -> list[str]:
@@ -222,8 +262,10 @@ class SmartValidator(OAuth2Validator):
     # Tokens
 
     def access_token_seconds(self, request: Any) -> int:
-        """The app's own (O10)."""
-        return int(request.client.access_token_seconds)
+        """The app's own (O10), but no token outlives the end of all refreshing."""
+        seconds = int(request.client.access_token_seconds)
+        ends_at = getattr(getattr(request, "grant", None), "refresh_ends_at", None)
+        return min(seconds, int((ends_at - timezone.now()).total_seconds())) if ends_at else seconds
 
     def issue_access_token(self, request: Any) -> str:
         """A signed token for the grant, or for the app itself (D4)."""
@@ -234,14 +276,20 @@ class SmartValidator(OAuth2Validator):
     def save_bearer_token(
         self, token: dict[str, Any], request: Any, *args: Any, **kwargs: Any
     ) -> None:
-        """Add what the grant brings along (TOKN-17, IDTK-01) and record the issue; no row (D4)."""
+        """Add what the grant brings along (TOKN-17, IDTK-01) and record the issue; no row (D4).
+
+        Raises InvalidGrant.
+        """
         grant: Grant | None = getattr(request, "grant", None)
         if grant is not None:
+            if grant.lasts:
+                token["refresh_token"] = _refresh_token(grant, request)
             context = grant.context
             token.update({name: context[name] for name in CONTEXT_MEMBERS if name in context})
             token["tenant"] = str(grant.tenant_id)
             if "openid" in request.scopes:
-                token["id_token"] = id_token.make(grant, request.code_row.nonce)
+                nonce = "" if _is_refresh(request) else request.code_row.nonce
+                token["id_token"] = id_token.make(grant, request.scopes, nonce)
         record.record(_issued(request, grant))
 
 
@@ -258,21 +306,63 @@ def _check_code(row: AuthorizationCode, request: Any) -> None:
         raise InvalidGrant("code_verifier is missing or malformed")
 
 
+def _end_reused(grant: Grant) -> None:
+    """Somebody holds a copy: whoever it is, neither goes on (O13, REFR-12)."""
+    actor = events.Actor.client(grant.application.client_id)
+    if end_grants(reason="refresh_token_reused", actor=actor, id=grant.pk):
+        record.record(
+            events.Event(
+                code=events.Code.TOKEN_REUSE,
+                outcome=events.Outcome.DENIED,
+                actor=actor,
+                client_id=grant.application.client_id,
+                patient=grant.patient or "",
+                object=f"Grant/{grant.pk}",
+                details={"on_behalf_of": str(grant.user_id)},
+            )
+        )
+
+
+def _is_refresh(request: Any) -> bool:
+    return bool(request.grant_type == "refresh_token")
+
+
+def _refresh_token(grant: Grant, request: Any) -> str:
+    """The first one, the next one, or once more the one whose answer was lost (REFR-07).
+
+    Raises InvalidGrant.
+    """
+    if not _is_refresh(request):
+        return token_store.first(grant)
+    if request.successor is not None:
+        token_store.forget_successor(request.found)
+        return str(request.successor)
+    successor = token_store.rotate(request.found, timezone.now())
+    if successor is None:
+        raise InvalidGrant("the access was ended")
+    return successor
+
+
 def _grant_token(grant: Grant, request: Any) -> tuple[str, dict[str, Any]]:
-    context = grant.context
-    return tokens.issue(
-        client_id=request.client.client_id,
-        subject=str(grant.user_id),
-        scope=grant.scopes,
-        audience=context["audience"],
-        seconds=request.expires_in,
-        grant_id=grant.pk,
-        patient=context.get("patient"),
-        encounter=context.get("encounter"),
-        fhir_user=context.get("fhir_user"),
-        acr=grant.acr,
-        auth_time=grant.auth_time,
-    )
+    """Raises InvalidScope."""
+    context, scope = grant.context, " ".join(request.scopes)
+    try:
+        return tokens.issue(
+            client_id=request.client.client_id,
+            subject=str(grant.user_id),
+            scope=scope,
+            audience=context["audience"],
+            seconds=request.expires_in,
+            grant_id=grant.pk,
+            patient=context.get("patient"),
+            encounter=context.get("encounter"),
+            fhir_user=context.get("fhir_user"),
+            acr=grant.acr,
+            auth_time=grant.auth_time,
+            is_narrowed=scope != grant.scopes,
+        )
+    except tokens.TooLongError as error:
+        raise InvalidScope("too many scopes for one token: leave scope out to keep all") from error
 
 
 def _own_token(request: Any) -> tuple[str, dict[str, Any]]:
@@ -290,7 +380,7 @@ def _issued(request: Any, grant: Grant | None) -> events.Event:
     if grant is not None:
         details |= {"on_behalf_of": str(grant.user_id), "consent": str(grant.consent_id)}
     return events.Event(
-        code=events.Code.TOKEN_ISSUE,
+        code=events.Code.TOKEN_REFRESH if _is_refresh(request) else events.Code.TOKEN_ISSUE,
         outcome=events.Outcome.SUCCESS,
         actor=events.Actor.client(request.client.client_id),
         client_id=request.client.client_id,

@@ -161,7 +161,7 @@ def test_patient_scopes_alone_bring_the_patient_into_context(pat_flow):
 @pytest.mark.spec("GRNT-02", "GRNT-03", "SCOP-11", "SCOP-25", "IDTK-13", "SCOP-10", "REFR-17")
 def test_what_is_left_out_is_told_and_audited(pat_flow, mercy):
     asked = (
-        "launch/patient fhirUser offline_access patient/*.cruds patient/Observation.read "
+        "launch/patient fhirUser online_access patient/*.cruds patient/Observation.read "
         "user/Patient.rs system/Patient.rs patient/Transport.rs launch/encounter"
     )
     body = pat_flow.exchange(pat_flow.code(scope=asked)).json()
@@ -171,7 +171,7 @@ def test_what_is_left_out_is_told_and_audited(pat_flow, mercy):
     assert outcome == "success"
     assert details["left_out"] == {
         "fhirUser": "not_in_context",
-        "offline_access": "not_allowed",
+        "online_access": "not_allowed",
         "patient/*.cruds": "narrowed",
         "user/Patient.rs": "not_allowed",
         "system/Patient.rs": "not_allowed",

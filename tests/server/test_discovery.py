@@ -7,6 +7,7 @@ from joserfc import jwt
 from joserfc.jwk import KeySet
 
 from authfi.lib import tenancy
+from smart.models import Application
 from smart.scopes.syntax import MANAGEMENT_SCOPES
 from smart.server import discovery
 from tenants.models import Tenant
@@ -14,6 +15,7 @@ from tests.conftest import fresh_tenant
 from tests.server.conftest import Flow, an_app, answer_of, connect
 
 SMART = "/.well-known/smart-configuration"
+LASTING = ("offline_access", "online_access")
 DOCUMENTS = [
     SMART,
     f"/fhir{SMART}",
@@ -89,12 +91,18 @@ def test_every_scope_told_can_be_granted(pat_flow, ada_flow, dr_ada, app, mercy)
     assert not set(told) & MANAGEMENT_SCOPES
     assert told == [
         *("openid", "fhirUser", "launch", "launch/patient", "launch/encounter"),
-        *("patient/*.rs", "patient/*.read"),
+        *("offline_access", "online_access", "patient/*.rs", "patient/*.read"),
     ]
-    handle = ada_flow.launch(dr_ada, app)
-    answer = answer_of(ada_flow.decide(ada_flow.begin(scope=" ".join(told), launch=handle)))
-    granted = ada_flow.exchange(answer["code"]).json()["scope"]
-    assert granted.split() == told
+    with tenancy.bind(mercy):
+        Application.objects.update(scopes=f"{app.scopes} online_access")
+    for lasting, other in (LASTING, LASTING[::-1]):
+        asked = [scope for scope in told if scope != other]
+        handle = ada_flow.launch(dr_ada, app)
+        answer = answer_of(ada_flow.decide(ada_flow.begin(scope=" ".join(asked), launch=handle)))
+        body = ada_flow.exchange(answer["code"]).json()
+        assert body["scope"].split() == asked
+        assert lasting in asked
+        assert body["refresh_token"]
 
 
 @pytest.mark.spec("DISC-13", "DISC-28")
@@ -102,7 +110,7 @@ def test_scopes_told_are_the_tenants_own(lakeside):
     connect(lakeside, scopes="patient/Observation.rs patient/Patient.cruds")
     assert document(Flow(lakeside))["scopes_supported"] == [
         *("openid", "fhirUser", "launch", "launch/patient", "launch/encounter"),
-        *("patient/Observation.rs", "patient/Patient.rs"),
+        *("offline_access", "online_access", "patient/Observation.rs", "patient/Patient.rs"),
     ]
 
 

@@ -44,7 +44,7 @@ from tests.server.conftest import (
     [
         ({"grant_type": None}, "invalid_request", 400),
         ({"grant_type": "password"}, "unsupported_grant_type", 400),
-        ({"grant_type": "refresh_token"}, "unsupported_grant_type", 400),
+        ({"grant_type": "refresh_token"}, "invalid_request", 400),
         ({"grant_type": "openid"}, "unsupported_grant_type", 400),
         ({"grant_type": "not_a_grant_type"}, "unsupported_grant_type", 400),
         ({"grant_type": "client_credentials"}, "unauthorized_client", 400),

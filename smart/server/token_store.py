@@ -1,0 +1,148 @@
+"""Refresh tokens as rows: found and locked, rotated, and repeated once (D4, O13, O21, REFR-07).
+
+Only digests are stored. The token that replaced another is kept for a client whose answer was
+lost, sealed under a key that only the older token gives: a copy of the database opens nothing.
+"""
+
+import base64
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final, cast
+from uuid import UUID
+
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from django.db.models import Exists, OuterRef
+from django.utils import timezone
+
+from authfi.accounts.models import Session
+from authfi.crypto import envelope
+from smart.models import Application, Grant, RefreshToken
+from smart.models.handles import handle_digest, new_handle
+from tenants import policies
+
+GRACE: Final = timedelta(seconds=10)
+
+_KIND = "refresh_token"
+_TABLE, _COLUMN = "smart_refreshtoken", "successor"
+_INFO = b"authfi refresh token successor"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A stored refresh token with its grant and person, and what was sent."""
+
+    raw: str
+    row: RefreshToken
+    has_session: bool
+
+    @property
+    def grant(self) -> Grant:
+        """What it refreshes."""
+        return self.row.grant
+
+    def is_live(self, now: datetime) -> bool:
+        """Whether it and all that it hangs on are in force; used or not (REFR-15, REFR-19)."""
+        grant = self.grant
+        return (
+            self.row.expires_at > now
+            and grant.ended_at is None
+            and grant.expires_at > now
+            and self.row.user.is_active
+            and (grant.lasts != Grant.Lasts.ONLINE or self.has_session)
+        )
+
+
+def find(raw: str, application: Application | None = None, *, lock: bool = False) -> Found | None:
+    """The row of a refresh token, of one app or any, in one statement.
+
+    With `lock` nobody else can use it until the transaction ends.
+    """
+    sessions = Session.objects.filter(
+        pk=OuterRef("grant__session_id"), expires_at__gt=timezone.now()
+    )
+    rows = RefreshToken.objects.select_related("grant", "user").annotate(
+        has_session=Exists(sessions)
+    )
+    if lock:
+        rows = rows.select_for_update(of=("self",))
+    if application is None:
+        rows = rows.select_related("application")
+    else:
+        rows = rows.filter(application=application)
+    row = rows.filter(token=handle_digest(_KIND, raw)).first()
+    if row is None:
+        return None
+    if application is not None:
+        row.application = application
+    row.grant.application = row.application
+    return Found(raw, row, row.has_session)
+
+
+def first(grant: Grant) -> str:
+    """The first refresh token of a grant; it lasts as long as the grant does unused."""
+    return _insert(grant, grant.expires_at)
+
+
+def rotate(found: Found, now: datetime) -> str | None:
+    """Use a locked token up and return the one that replaces it.
+
+    None where the grant was ended at this very moment.
+    """
+    successor, row, grant = new_handle(), found.row, found.grant
+    expires_at = _expires_at(grant, now)
+    moved = Grant.objects.filter(pk=grant.pk, ended_at__isnull=True).update(expires_at=expires_at)
+    if not moved:
+        return None
+    RefreshToken.objects.filter(pk=row.pk).update(used_at=now, successor=_seal(found, successor))
+    return _insert(grant, expires_at, successor)
+
+
+def successor_of(found: Found, now: datetime) -> str | None:
+    """What replaced a token that was used, while it may be told again: soon, unused, once."""
+    row = found.row
+    if row.used_at is None or not row.successor or now - row.used_at > GRACE:
+        return None
+    successor = envelope.open_sealed(
+        _key(found.raw), base64.b64decode(row.successor), _place(row)
+    ).decode()
+    unused = RefreshToken.objects.filter(
+        token=handle_digest(_KIND, successor), used_at__isnull=True
+    )
+    return successor if unused.exists() else None
+
+
+def forget_successor(found: Found) -> None:
+    """It was told again: that happens once."""
+    RefreshToken.objects.filter(pk=found.row.pk).update(successor="")
+
+
+def _expires_at(grant: Grant, now: datetime) -> datetime:
+    limits = policies.tokens().limits(patient_access=grant.application.patient_access)
+    idle_end = now + limits.idle
+    return min(idle_end, grant.refresh_ends_at) if grant.refresh_ends_at else idle_end
+
+
+def _insert(grant: Grant, expires_at: datetime, raw: str | None = None) -> str:
+    raw = raw or new_handle()
+    RefreshToken(
+        token=handle_digest(_KIND, raw),
+        grant=grant,
+        application=grant.application,
+        user_id=cast("UUID", grant.user_id),
+        expires_at=expires_at,
+    ).save(force_insert=True)
+    return raw
+
+
+def _seal(found: Found, successor: str) -> str:
+    sealed = envelope.seal(_key(found.raw), 0, successor.encode(), _place(found.row))
+    return base64.b64encode(sealed).decode()
+
+
+def _key(raw: str) -> bytes:
+    return HKDF(SHA256(), envelope.KEY_BYTES, salt=None, info=_INFO).derive(raw.encode())
+
+
+def _place(row: RefreshToken) -> bytes:
+    return envelope.place(row.tenant_id, _TABLE, _COLUMN, row.pk)
