@@ -4,6 +4,7 @@ import getpass
 import os
 from argparse import ArgumentParser
 
+from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError
 from django.db import DatabaseError
 
@@ -12,13 +13,15 @@ from authfi.lib.tenancy import TenantRef
 from tenants import directory
 from tenants.models import Tenant
 
+NOT_READY = "The database is not ready: run `manage.py migrate`."
+
 
 def tenant_named(slug: str) -> TenantRef:
     """The active tenant of that slug. Raises CommandError."""
     try:
         tenant = directory.find(slug)
     except DatabaseError as error:
-        raise CommandError("The database is not ready: run `manage.py migrate`.") from error
+        raise CommandError(NOT_READY) from error
     if tenant is None:
         raise CommandError(f"There is no tenant {slug}.")
     if tenant.state != Tenant.State.ACTIVE:
@@ -41,6 +44,14 @@ def operator(command: str, name: str | None) -> events.Actor:
     if not 0 < len(name) <= 100 or not name.isprintable():
         raise CommandError("--operator: 1 to 100 printable characters.")
     return events.Actor.system(f"{command} by {name}")
+
+
+def one_line(error: ValidationError) -> str:
+    """What is wrong with which member, in one line."""
+    if not hasattr(error, "error_dict"):
+        return "; ".join(error.messages)
+    members = error.message_dict.items()
+    return "; ".join(f"{member}: {' '.join(texts)}" for member, texts in members)
 
 
 def _system_user() -> str:

@@ -9,7 +9,12 @@ from tenants.models import Tenant
 
 
 def create_tenant(
-    *, slug: str, name: str, region: str = "local", plan: str = "standard"
+    *,
+    slug: str,
+    name: str,
+    region: str = "local",
+    plan: str = "standard",
+    actor: events.Actor | None = None,
 ) -> tenancy.TenantRef:
     """A tenant with its own data and signing keys. Raises ValidationError."""
     tenant = Tenant(slug=slug, name=name, region=region, plan=plan)
@@ -22,7 +27,7 @@ def create_tenant(
             events.Event(
                 code=events.Code.ADMIN_TENANT,
                 outcome=events.Outcome.SUCCESS,
-                actor=events.Actor.system("tenants"),
+                actor=actor or events.Actor.system("tenants"),
                 object=f"Tenant/{slug}",
                 details={"after": {"name": name, "region": region, "plan": plan}},
             )

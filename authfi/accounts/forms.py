@@ -62,7 +62,32 @@ class CodeForm(forms.Form):
         return code
 
 
-class PasswordForm(forms.Form):
+class NewPasswordForm(forms.Form):
+    """A new password, typed twice."""
+
+    password = forms.CharField(
+        label=_("New password"),
+        strip=False,
+        widget=forms.PasswordInput(attrs={"class": "input", "autocomplete": "new-password"}),
+        error_messages={"required": _("Choose a password.")},
+    )
+    again = forms.CharField(
+        label=_("New password, once more"),
+        strip=False,
+        widget=forms.PasswordInput(attrs={"class": "input", "autocomplete": "new-password"}),
+        error_messages={"required": _("Enter the password once more.")},
+    )
+
+    def clean(self) -> dict[str, Any] | None:
+        """Both must agree."""
+        cleaned = super().clean()
+        first, again = self.cleaned_data.get("password"), self.cleaned_data.get("again")
+        if first and again and first != again:
+            self.add_error("again", _("The two new passwords differ."))
+        return cleaned
+
+
+class PasswordForm(NewPasswordForm):
     """A new password, and the present one."""
 
     present = forms.CharField(
@@ -71,20 +96,4 @@ class PasswordForm(forms.Form):
         strip=False,
         widget=forms.PasswordInput(attrs={"class": "input", "autocomplete": "current-password"}),
     )
-    password = forms.CharField(
-        label=_("New password"),
-        strip=False,
-        widget=forms.PasswordInput(attrs={"class": "input", "autocomplete": "new-password"}),
-    )
-    again = forms.CharField(
-        label=_("New password, once more"),
-        strip=False,
-        widget=forms.PasswordInput(attrs={"class": "input", "autocomplete": "new-password"}),
-    )
-
-    def clean(self) -> dict[str, Any] | None:
-        """Both new ones must agree."""
-        cleaned = super().clean()
-        if self.cleaned_data.get("password") != self.cleaned_data.get("again"):
-            self.add_error("again", _("The two new passwords differ."))
-        return cleaned
+    field_order = ["present", "password", "again"]

@@ -121,9 +121,11 @@ def enrol_totp(
     name: str = "authenticator",
     actor: events.Actor = _SYSTEM,
     keep_session: UUID | None = None,
+    last_step: int = -1,
 ) -> TOTPDevice:
     """Bind an authenticator app; every session but the one kept ends (N8, N14).
 
+    `last_step` is the step of the code that it was confirmed with, which is used up by that.
     Raises ValidationError where the seed has fewer than 160 bits.
     """
     try:
@@ -133,7 +135,9 @@ def enrol_totp(
     if len(seed) < SEED_BYTES:
         raise ValidationError("The seed needs at least 160 bits.")
     with transaction():
-        device = TOTPDevice.objects.create(user=user, name=name, seed=seed.hex())
+        device = TOTPDevice.objects.create(
+            user=user, name=name, seed=seed.hex(), last_step=last_step
+        )
         sessions.end(user, keep=keep_session)
         record.record(_event(events.Code.ENROL, user, actor, "totp"))
     return device

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from authfi.accounts import views
+from authfi.accounts import invitation_views, views
 
 urlpatterns = [
     path("", views.home, name="home"),
@@ -10,4 +10,6 @@ urlpatterns = [
     path("mfa", views.mfa, name="mfa"),
     path("logout", views.logout, name="logout"),
     path("password", views.password, name="password"),
+    path("invitation", invitation_views.invitation, name="invitation"),
+    path("invitation/<str:handle>", invitation_views.open_link, name="invitation_link"),
 ]

@@ -56,7 +56,7 @@ class TOTPDevice(TimestampMixin, ThrottlingMixin, Device):
         allowed, _ = self.verify_is_allowed()  # type: ignore[no-untyped-call]
         if not allowed or not self._claim_attempt():
             return False
-        step = self._matching_step(token)
+        step = matching_step(self.seed, token)
         if step is None:
             return False
         accepted = TOTPDevice.objects.filter(pk=self.pk, last_step__lt=step).update(
@@ -79,17 +79,6 @@ class TOTPDevice(TimestampMixin, ThrottlingMixin, Device):
         )
         return claimed == 1
 
-    def _matching_step(self, token: str) -> int | None:
-        """The step, of the present one and its two neighbours, that the code belongs to."""
-        now = step_at(timezone.now())
-        key = bytes.fromhex(self.seed)
-        matches = [
-            step
-            for step in (now - 1, now, now + 1)
-            if hmac.compare_digest(_code(key, step).encode(), token.encode())
-        ]
-        return matches[0] if matches else None
-
 
 def verify(user: "User", token: str) -> bool:
     """Is it a code, not used before, of one of the person's authenticators?"""
@@ -100,6 +89,18 @@ def verify(user: "User", token: str) -> bool:
 def is_enrolled(user: "User") -> bool:
     """Has the person an authenticator?"""
     return TOTPDevice.objects.filter(user=user, confirmed=True).exists()
+
+
+def matching_step(seed_hex: str, token: str) -> int | None:
+    """The step, of the present one and its two neighbours, that the code belongs to."""
+    now = step_at(timezone.now())
+    key = bytes.fromhex(seed_hex)
+    matches = [
+        step
+        for step in (now - 1, now, now + 1)
+        if hmac.compare_digest(_code(key, step).encode(), token.encode())
+    ]
+    return matches[0] if matches else None
 
 
 def step_at(moment: datetime) -> int:

@@ -14,7 +14,7 @@ from authfi.lib import tenancy
 from smart.models import Application
 from smart.server import client_metadata, register
 from smart.server.client_metadata import ClientMetadata, MetadataError
-from tenants.commandline import add_operator_option, operator, tenant_named
+from tenants.commandline import add_operator_option, one_line, operator, tenant_named
 
 DESCRIPTION = """\
 Register an app of a tenant, approved at once, and print the registration as JSON: with its
@@ -52,7 +52,7 @@ class Command(BaseCommand):
         except MetadataError as error:
             raise CommandError(f"Not registered. {error}") from error
         except ValidationError as error:
-            raise CommandError(f"Not registered. {'; '.join(error.messages)}") from error
+            raise CommandError(f"Not registered. {one_line(error)}") from error
         for warning in metadata.warnings:
             self.stderr.write(f"warning: {warning}", self.style.WARNING)
         self.stdout.write(json.dumps(register.registered(application, secret), indent=2))
