@@ -43,8 +43,8 @@ def check(method: str, headers: Headers) -> None:
         raise BadRequest(400, "invalid", f"Send one {repeated.decode()} header only.")
     if b"content-length" in names and b"transfer-encoding" in names:
         raise BadRequest(400, "invalid", "Content-Length and Transfer-Encoding exclude each other.")
-    if method in ("GET", "HEAD") and _has_body(headers):
-        raise BadRequest(400, "invalid", "A GET request carries no body.")
+    if method in ("GET", "HEAD", "DELETE") and _has_body(headers):
+        raise BadRequest(400, "invalid", f"A {method} request carries no body.")
     if "respond-async" in _tokens(headers, b"prefer"):
         raise BadRequest(400, "not-supported", "Asynchronous answers are not offered.")
 

@@ -11,15 +11,17 @@ from authfi import __version__
 from authfi.lib.egress import Kind
 from authfi.lib.tenancy import TenantRef
 from smart import activation, cors, tokens, upstream
-from smart.gateway import body, budget, capability, fetch, fhir_request, outcomes, trail
+from smart.gateway import body, budget, capability, fetch, fhir_request, outcomes, trail, writes
 from smart.gateway.body import ReadBody
 from smart.gateway.budget import Lease, OverloadedError
 from smart.gateway.fetch import Found
 from smart.gateway.outcomes import Answer, BadRequest, Realm, UpstreamFault
+from smart.gateway.writes import Attempt
 from smart.models import HealthcareModule
 from smart.policy.decision import decide
 from smart.policy.facts import Deny, Facts, Permit, Served
 from smart.policy.request import FhirInteraction, FhirRequest
+from smart.policy.write_rules import LETTERS
 from smart.tokens import AccessToken, InvalidTokenError
 from smart.upstream import NotActiveError, Upstream, UpstreamError
 from tenants.http import fhir_base, resource_metadata
@@ -82,7 +84,22 @@ async def _answer(request: Request, tenant: Tenant) -> Answer:
     if isinstance(parsed, BadRequest):
         await arecord(_malformed(request, caller.token, parsed))
         return outcomes.from_bad_request(parsed, realm)
+    if parsed.interaction in LETTERS:
+        return await writes.respond(_attempt(parsed, caller, request))
     return await _decided(parsed, caller)
+
+
+def _attempt(parsed: FhirRequest, caller: "_Caller", request: Request) -> Attempt:
+    return Attempt(
+        request=parsed,
+        raw_token=caller.raw,
+        token=caller.token,
+        tenant=caller.tenant,
+        realm=caller.realm,
+        module=caller.module,
+        headers=request.headers,
+        read_body=request.read_body,
+    )
 
 
 def _parsed(request: Request) -> FhirRequest | BadRequest:

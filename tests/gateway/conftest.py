@@ -24,6 +24,7 @@ from tests import fhir_server
 from tests.conftest import fresh_tenant
 from tests.gateway import asgi, raw_upstream
 from tests.gateway.asgi import Reply
+from tests.gateway.ward import Ward
 from tests.sandbox.conftest import Sandbox, running
 
 T = TypeVar("T")
@@ -277,3 +278,23 @@ def odd(lakeside, runner, raw):
     base = a_base(lakeside, runner, raw.base, BEARER)
     base.hidden += SECRETS
     return base
+
+
+@pytest.fixture(scope="session")
+def written_base(
+    database: None, signing_keys: None, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Base, Sandbox]]:
+    """A hospital with a FHIR server of its own, which tests may change."""
+    path = tmp_path_factory.mktemp("ward") / "ward.sqlite3"
+    with running(path, "--seed", "general-hospital") as server:
+        base = a_base(fresh_tenant("mercy"), asyncio.Runner(), server.base, server.bearer)
+        base.hidden += others(server)
+        yield base, server
+
+
+@pytest.fixture
+def ward(written_base: tuple[Base, Sandbox], runner: asyncio.Runner) -> Ward:
+    """That hospital, on the test's own loop."""
+    base, server = written_base
+    base.runner = runner
+    return Ward(base, server)

@@ -52,7 +52,7 @@ def test_bodies_of_other_kinds_change_nothing(hospital, writer, kind):
     reply = hospital.ask(
         "/Observation", writer, method="POST", headers={"Content-Type": kind}, body=b"<x/>"
     )
-    reply.outcome(403, "not-supported")
+    reply.outcome(415, "not-supported")
 
 
 @pytest.mark.spec("G52")

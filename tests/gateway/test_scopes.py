@@ -35,27 +35,6 @@ def test_each_letter_opens_its_own_interaction(hospital, scope, reads, searches)
             assert 'scope="patient/Encounter.' in challenge
 
 
-@pytest.mark.spec("SCOP-03", "SCOP-05", "SCOP-06")
-@pytest.mark.parametrize(
-    ("letter", "method", "path"),
-    [
-        ("c", "POST", "/Observation"),
-        ("u", "PUT", "/Observation/1"),
-        ("u", "PATCH", "/Observation/1"),
-        ("d", "DELETE", "/Observation/1"),
-    ],
-)
-def test_a_write_letter_gives_no_other_and_what_is_not_offered_says_so(
-    hospital, letter, method, path
-):
-    granted = hospital.token(f"patient/Observation.{letter}")
-    other = hospital.token("patient/Observation.rs")
-    hospital.ask("/Observation/1", granted).outcome(403, "forbidden")
-    hospital.ask("/Observation", granted).outcome(403, "forbidden")
-    hospital.ask(path, granted, method=method).outcome(403, "not-supported")
-    hospital.ask(path, other, method=method).outcome(403, "forbidden")
-
-
 @pytest.mark.spec("GRAN-02", "GRAN-11", "G42")
 def test_a_granular_scope_finds_all_of_its_category_and_no_more(hospital, john, sandbox):
     vitals = hospital.token(f"patient/Observation.rs?category={CATEGORY}|vital-signs")
