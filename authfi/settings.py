@@ -198,6 +198,12 @@ MIGRATION_DATABASE = "owner" if "owner" in DATABASES else "default"
 MIGRATION_MODULES: dict[str, str | None] = {"oauth2_provider": None}
 
 DATABASE_THREADS = env.int("DATABASE_THREADS", default=4)
+_pool = DATABASES["default"].get("OPTIONS", {}).get("pool")
+if _pool and _pool["max_size"] <= DATABASE_THREADS:
+    raise ImproperlyConfigured(
+        f"DATABASE_POOL_MAX={_pool['max_size']}: DATABASE_THREADS keep {DATABASE_THREADS} of the "
+        "connections, and pages need some too."
+    )
 UPSTREAM_CONNECTIONS = env.int("UPSTREAM_CONNECTIONS", default=100)
 REDIS_URL = env.str("REDIS_URL") if PRODUCTION else env.str("REDIS_URL", default="")
 CACHES: dict[str, dict[str, Any]] = {

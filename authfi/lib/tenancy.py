@@ -61,23 +61,16 @@ def bound_id() -> UUID | None:
 
 @contextmanager
 def bind(tenant: TenantRef | None) -> Iterator[None]:
-    """Bind a tenant to this context and to this thread's database sessions; restore the former."""
-    former = _bound.get()
+    """Bind a tenant to this context, whose database sessions follow; restore the former."""
     token = _bound.set(tenant)
     try:
-        if tenant != former:
-            dbsession.apply_everywhere(tenant.id if tenant else None)
         yield
     finally:
         _bound.reset(token)
-        if tenant != former:
-            dbsession.apply_everywhere(former.id if former else None)
 
 
 def _on_connect(*, connection: BaseDatabaseWrapper, **_: Any) -> None:
-    tenant = _bound.get()
-    if tenant is not None:
-        dbsession.apply(connection, tenant.id)
+    dbsession.follow(connection, bound_id)
 
 
 connection_created.connect(_on_connect, dispatch_uid="authfi.tenancy")
