@@ -5,6 +5,7 @@ import os
 import secrets
 import sys
 from datetime import timedelta
+from typing import Any
 
 import django
 
@@ -31,7 +32,8 @@ def _fill(count: int, record: bytes) -> dict[str, object]:
     from tests.bench.peer_dot.models import Record
 
     Record._default_manager.create(key="1", content=record)
-    user = get_user_model()._default_manager.create(**{"username": "pat"})
+    people: Any = get_user_model()
+    user = people.objects.create(username="pat")
     secret = secrets.token_urlsafe(32)
     app = Application.objects.create(
         client_id="bench",
