@@ -1,11 +1,9 @@
 """The hash chain of each tenant: append to it and walk it (A5, A8; design D7).
 
-A leaf is the SHA-256 of the RFC 8785 JSON of every stored column except the chain's own; a hash
-is the SHA-256 of label, tenant, number, previous hash and leaf. PostgreSQL appends in its function
-`audit_append`; what SQLite does instead is here, and the format is the same.
+A hash is the SHA-256 of label, tenant, number, previous hash and leaf (`audit.rows`). PostgreSQL
+appends in its function `audit_append`; SQLite does the same steps here, in the same format.
 """
 
-from binascii import b2a_base64
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,36 +11,21 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from itertools import groupby
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID
 
-import orjson
 import psycopg
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from audit import arrays
+from audit.rows import Row, leaf_digest, sqlite_time
 from authfi.lib import tenancy
 from authfi.lib.tenancy import TenantRef
 
 _LABEL = b"authfi-audit-v1"
 FIRST_PREV = bytes(32)
 READ_ROWS = 5000
-
-
-class Row(NamedTuple):
-    """An event ready to be chained: sealed, and its leaf computed."""
-
-    tenant_id: UUID
-    id: UUID
-    at: datetime
-    code: str
-    outcome: str
-    actor_index: str
-    patient_index: str
-    client_id: str
-    request_id: str
-    details: bytes
-    leaf: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,37 +47,6 @@ class ChainBrokenError(RuntimeError):
 def rfc3339(at: datetime) -> str:
     """UTC with milliseconds, as leaves and checkpoints hold it."""
     return at.astimezone(UTC).isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
-
-
-def leaf_digest(
-    at: str,
-    tenant_id: str,
-    actor_index: str,
-    client_id: str,
-    code: str,
-    details: bytes,
-    event_id: str,
-    outcome: str,
-    patient_index: str,
-    request_id: str,
-) -> bytes:
-    """SHA-256 of the event's RFC 8785 form: all members are strings, and names are in order."""
-    return sha256(
-        orjson.dumps(
-            {
-                "actor_index": actor_index,
-                "at": at,
-                "client_id": client_id,
-                "code": code,
-                "details": b2a_base64(details, newline=False).decode(),
-                "id": event_id,
-                "outcome": outcome,
-                "patient_index": patient_index,
-                "request_id": request_id,
-                "tenant_id": tenant_id,
-            }
-        )
-    ).digest()
 
 
 def link_prefix(tenant_id: UUID) -> bytes:
@@ -147,13 +99,10 @@ def append(connection: BaseDatabaseWrapper, rows: Sequence[Row]) -> None:
         _append_here(connection, tenant_id, list(its_rows))
 
 
-_APPEND = f"SELECT audit_append({', '.join(['%b'] * len(Row._fields))})"
-
-
 def _append_by_function(connection: BaseDatabaseWrapper, rows: Sequence[Row]) -> None:
     connection.ensure_connection()
     with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
-        cursor.execute(_APPEND, [list(column) for column in zip(*rows, strict=True)])
+        cursor.execute(arrays.APPEND, arrays.of(rows))
 
 
 _INSERT = (
@@ -174,8 +123,7 @@ def _append_here(connection: BaseDatabaseWrapper, tenant_id: UUID, rows: Sequenc
         for row in rows:
             seq, prev = seq + 1, head
             head = sha256(prefix + seq.to_bytes(8, "big") + prev + row.leaf).digest()
-            at = row.at.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
-            event = (tenant_id.hex, row.id.hex, at, *row[3:], seq, prev, head)
+            event = (tenant_id.hex, row.id.hex(), sqlite_time(row.at), *row[3:], seq, prev, head)
             cursor.execute(_INSERT, event)
             cursor.execute(_MOVE_HEAD, [seq, head, tenant_id.hex])
             if not cursor.rowcount:

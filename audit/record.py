@@ -1,19 +1,19 @@
 """Record events: with the transaction that is open, else with the group writer (D7, V8)."""
 
 import json
+import time
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import orjson
 from django.core.exceptions import SynchronousOnlyOperation
 from django.db import Error as DatabaseError
-from django.utils import timezone
 
 from audit import chain, writer
 from audit.events import Event
 from audit.models import actor_index, patient_index
+from audit.rows import Row, id_text, leaf_digest, new_id, tenant_text, time_text
 from audit.writer import AuditUnavailableError
 from authfi.crypto import keyring
 from authfi.lib import database, requestinfo, tenancy, transaction
@@ -35,7 +35,7 @@ def record(*events: Event) -> None:
         writer.write(rows)
 
 
-def flush(rows: Sequence[chain.Row]) -> None:
+def flush(rows: Sequence[Row]) -> None:
     """Write what a transaction deferred, as its last statement. Raises AuditUnavailableError."""
     try:
         chain.flush(rows)
@@ -63,47 +63,47 @@ async def arecord(*events: Event) -> None:
     await writer.awrite(rows)
 
 
-def _prepare(events: tuple[Event, ...]) -> list[chain.Row]:
+def _prepare(events: tuple[Event, ...]) -> list[Row]:
     """Rows for the bound tenant: sealed and digested, neither numbered nor stored."""
-    tenant, now = tenancy.current(), timezone.now()
-    now = now.replace(microsecond=now.microsecond // 1000 * 1000)
-    info = requestinfo.current()
+    tenant, info = tenancy.current(), requestinfo.current()
+    at = time.time_ns() // 1_000_000
     try:
-        return [_row(event, tenant.id, now, info) for event in events]
+        return [_row(event, tenant.id, at, info) for event in events]
     except DatabaseError as error:
         raise AuditUnavailableError("the tenant's keys cannot be read") from error
 
 
-def _row(event: Event, tenant_id: UUID, at: datetime, info: requestinfo.RequestInfo) -> chain.Row:
-    event_id = uuid4()
+def _row(event: Event, tenant_id: UUID, at: int, info: requestinfo.RequestInfo) -> Row:
+    event_id = new_id(at)
+    text = id_text(event_id)
     actor, patient = actor_index(event.actor.id), patient_index(event.patient)
     client_id = _storable(event.client_id)[:_CLIENT_ID_LENGTH]
     request_id = _storable(info.request_id)[:_REQUEST_ID_LENGTH]
-    details = keyring.seal(_details(event, info), _TABLE, "details", event_id)
-    leaf = chain.leaf_digest(
-        chain.rfc3339(at),
-        str(tenant_id),
+    details = keyring.seal(_details(event, info), _TABLE, "details", text)
+    leaf = leaf_digest(
+        time_text(at),
+        tenant_text(tenant_id),
         actor,
         client_id,
         event.code,
         details,
-        str(event_id),
+        text,
         event.outcome,
         patient,
         request_id,
     )
-    return chain.Row(
-        tenant_id=tenant_id,
-        id=event_id,
-        at=at,
-        code=str(event.code),
-        outcome=str(event.outcome),
-        actor_index=actor,
-        patient_index=patient,
-        client_id=client_id,
-        request_id=request_id,
-        details=details,
-        leaf=leaf,
+    return Row(
+        tenant_id,
+        event_id,
+        at,
+        str(event.code),
+        str(event.outcome),
+        actor,
+        patient,
+        client_id,
+        request_id,
+        details,
+        leaf,
     )
 
 
@@ -138,6 +138,8 @@ def _plain(value: Any) -> Any:
 
 def _storable(text: str) -> str:
     """Text from outside as a text column takes it: Unicode without NUL."""
+    if text.isascii() and "\0" not in text:
+        return text
     return text.encode(errors="replace").decode().replace("\0", "\ufffd")
 
 

@@ -19,6 +19,7 @@ from django.db import Error, InterfaceError, OperationalError
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from audit import chain
+from audit.rows import Row
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +37,7 @@ class _Job:
 
     __slots__ = ("future", "loop", "rows")
 
-    def __init__(self, rows: Sequence[chain.Row], loop: AbstractEventLoop | None) -> None:
+    def __init__(self, rows: Sequence[Row], loop: AbstractEventLoop | None) -> None:
         self.rows = rows
         self.loop = loop
         self.future: Future[None] | AsyncFuture[None] = loop.create_future() if loop else Future()
@@ -142,14 +143,14 @@ _lock = threading.Lock()
 _writer: GroupWriter | None = None
 
 
-def write(rows: Sequence[chain.Row]) -> None:
+def write(rows: Sequence[Row]) -> None:
     """Store rows in one commit; returns when it is durable. Raises AuditUnavailableError."""
     job = _Job(rows, None)
     _this_process().submit(job)
     cast("Future[None]", job.future).result()
 
 
-async def awrite(rows: Sequence[chain.Row]) -> None:
+async def awrite(rows: Sequence[Row]) -> None:
     """`write` for a task: its loop goes on meanwhile.
 
     A caller that is cancelled takes nothing back: its rows are stored all the same.

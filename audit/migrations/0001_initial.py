@@ -18,20 +18,19 @@ CREATE TABLE audit_event (
     seq bigint NOT NULL CHECK (seq > 0),
     id uuid NOT NULL,
     at timestamptz NOT NULL,
-    code text NOT NULL,
-    outcome text NOT NULL CONSTRAINT audit_event_outcome_known
+    code text COLLATE "C" NOT NULL,
+    outcome text COLLATE "C" NOT NULL CONSTRAINT audit_event_outcome_known
         CHECK (outcome IN ('success', 'denied', 'failure')),
-    actor_index text NOT NULL,
-    patient_index text NOT NULL,
-    client_id text NOT NULL,
-    request_id text NOT NULL,
+    actor_index text COLLATE "C" NOT NULL,
+    patient_index text COLLATE "C" NOT NULL,
+    client_id text COLLATE "C" NOT NULL,
+    request_id text COLLATE "C" NOT NULL,
     details bytea NOT NULL,
     leaf bytea NOT NULL CHECK (octet_length(leaf) = 32),
     prev bytea NOT NULL CHECK (octet_length(prev) = 32),
     hash bytea NOT NULL CHECK (octet_length(hash) = 32),
     PRIMARY KEY (tenant_id, seq, at)
 ) PARTITION BY RANGE (at);
-CREATE INDEX audit_event_id ON audit_event (id);
 CREATE INDEX audit_event_at ON audit_event (tenant_id, at);
 CREATE INDEX audit_event_actor ON audit_event (tenant_id, actor_index, at);
 CREATE INDEX audit_event_patient ON audit_event (tenant_id, patient_index, at)

@@ -8,7 +8,7 @@ from uuid import UUID
 from django.http import Http404, HttpResponse
 from django.shortcuts import render
 
-from audit.models import AuditEvent
+from audit.models import AuditEvent, find_event
 from authfi.console import audit_rows
 from authfi.console.trail_page import reading_events, record_reading, trail_page
 from tenants.http import TenantRequest
@@ -48,7 +48,7 @@ def audit_event(request: TenantRequest, event_id: UUID) -> HttpResponse:
 def get_event(event_id: UUID) -> AuditEvent:
     """An event of the bound tenant. Raises Http404."""
     with reading_events():
-        event = AuditEvent.objects.filter(pk=event_id).first()
+        event = find_event(event_id)
     if event is None:
         raise Http404
     return event

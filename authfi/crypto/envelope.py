@@ -1,6 +1,7 @@
 """AES-256-GCM with a key number in front: `version | key number | nonce | ciphertext` (K1-K3)."""
 
 import os
+from functools import lru_cache
 from uuid import UUID
 
 from cryptography.exceptions import InvalidTag
@@ -21,18 +22,23 @@ def new_key() -> bytes:
     return AESGCM.generate_key(bit_length=KEY_BYTES * 8)
 
 
-def seal(key: bytes, key_number: int, plaintext: bytes, aad: bytes) -> bytes:
-    """Encrypt; `aad` says where the value lives and must be given again to open it."""
+def seal(key: bytes | AESGCM, key_number: int, plaintext: bytes, aad: bytes) -> bytes:
+    """Encrypt; `aad` says where the value lives and must be given again to open it.
+
+    A key that is used often is given as a cipher, which is made once.
+    """
+    cipher = key if isinstance(key, AESGCM) else AESGCM(key)
     header = bytes([VERSION]) + key_number.to_bytes(4, "big")
     nonce = os.urandom(NONCE_BYTES)
-    return header + nonce + AESGCM(key).encrypt(nonce, plaintext, header + aad)
+    return header + nonce + cipher.encrypt(nonce, plaintext, header + aad)
 
 
-def open_sealed(key: bytes, blob: bytes, aad: bytes) -> bytes:
+def open_sealed(key: bytes | AESGCM, blob: bytes, aad: bytes) -> bytes:
     """Decrypt. Raises SealBrokenError."""
     header, body = blob[:HEADER_BYTES], blob[HEADER_BYTES:]
     try:
-        return AESGCM(key).decrypt(body[:NONCE_BYTES], body[NONCE_BYTES:], header + aad)
+        cipher = key if isinstance(key, AESGCM) else AESGCM(key)
+        return cipher.decrypt(body[:NONCE_BYTES], body[NONCE_BYTES:], header + aad)
     except (InvalidTag, ValueError) as error:
         raise SealBrokenError("a sealed value does not open here") from error
 
@@ -46,5 +52,14 @@ def key_number(blob: bytes) -> int:
 
 def place(tenant_id: UUID, table: str, column: str, row: object) -> bytes:
     """The AAD of a field: tenant, table, column and row, each with its length in front (K2)."""
-    parts = (tenant_id.bytes, table.encode(), column.encode(), str(row).encode())
-    return b"".join(len(part).to_bytes(2, "big") + part for part in parts)
+    return _field(tenant_id, table, column) + _with_length(str(row).encode())
+
+
+@lru_cache(maxsize=4096)
+def _field(tenant_id: UUID, table: str, column: str) -> bytes:
+    parts = (tenant_id.bytes, table.encode(), column.encode())
+    return b"".join(map(_with_length, parts))
+
+
+def _with_length(part: bytes) -> bytes:
+    return len(part).to_bytes(2, "big") + part

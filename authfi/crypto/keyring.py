@@ -5,9 +5,11 @@ import threading
 import time
 import unicodedata
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
 
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from django.apps import apps
 
 from authfi.crypto import envelope, kek
@@ -19,13 +21,10 @@ CACHE_SECONDS = 300.0
 
 @dataclass(frozen=True, slots=True)
 class _Ring:
-    data: dict[int, bytes]
+    data: dict[int, AESGCM]
+    newest: int
     index: bytes
     loaded_at: float
-
-    @property
-    def newest(self) -> int:
-        return max(self.data)
 
 
 _rings: dict[UUID, _Ring] = {}
@@ -72,8 +71,21 @@ def blind_index(field: str, value: str) -> str:
 def digest(field: str, value: str) -> str:
     """Hex HMAC of a value as it is, other in each tenant and field: for ids and secrets."""
     _, ring = _current()
+    return _digest(ring.index, field, value)
+
+
+def pseudonym(field: str, value: str) -> str:
+    """`digest` of an id that comes again and again: the newest few are kept in memory."""
+    _, ring = _current()
+    return _pseudonym(ring.index, field, value)
+
+
+def _digest(key: bytes, field: str, value: str) -> str:
     message = field.encode() + b"\0" + value.encode(errors="surrogatepass")
-    return hmac.digest(ring.index, message, "sha256").hex()
+    return hmac.digest(key, message, "sha256").hex()
+
+
+_pseudonym = lru_cache(maxsize=16_384)(_digest)
 
 
 def normalised(value: str) -> str:
@@ -85,6 +97,7 @@ def forget(tenant_id: UUID) -> None:
     """Drop a tenant's keys from this process's memory."""
     with _lock:
         _rings.pop(tenant_id, None)
+        _pseudonym.cache_clear()
 
 
 def _current() -> tuple[UUID, _Ring]:
@@ -105,7 +118,8 @@ def _load(tenant: tenancy.TenantRef) -> _Ring:
     if not keys["data"] or not keys["index"]:
         raise NoKeysError(f"tenant {tenant.slug} has no data keys")
     return _Ring(
-        data=keys["data"],
+        data={number: AESGCM(key) for number, key in keys["data"].items()},
+        newest=max(keys["data"]),
         index=keys["index"][max(keys["index"])],
         loaded_at=time.monotonic(),
     )

@@ -1,13 +1,14 @@
 """Both doors of the trail: with the open transaction, or with the group writer (design D7)."""
 
 import asyncio
+from uuid import UUID
 
 import pytest
 from django.db import transaction as django_transaction
 
 from audit import chain, record, verify, writer
 from audit.events import Actor, Code, Event, Outcome
-from audit.models import AuditEvent, actor_index, patient_index
+from audit.models import AuditEvent, actor_index, find_event, patient_index
 from authfi.accounts.models import User
 from authfi.crypto import keyring
 from authfi.lib import requestinfo, tenancy
@@ -57,6 +58,22 @@ def test_events_are_found_by_the_pseudonyms_of_actor_and_patient(bound):
     of_pat = AuditEvent.objects.filter(patient_index=patient_index("Patient/pat-of-mercy"))
     assert [event.details["object"] for event in of_pat] == ["Observation/1"]
     assert AuditEvent.objects.filter(actor_index=actor_index(DR_ADA.id)).count() == 3
+
+
+@pytest.mark.spec("A2", "T3")
+def test_an_event_is_found_by_its_id_in_its_own_tenant_only(mercy, lakeside):
+    record.record_for(mercy, a_read(1), a_read(2))
+    event = trail(mercy)[-1]
+    assert event.pk.version == 7
+    with tenancy.bind(mercy):
+        found = find_event(event.pk)
+        assert found is not None
+        assert found.details["object"] == "Observation/2"
+        assert find_event(UUID(int=event.pk.int ^ 1)) is None
+        assert find_event(UUID(int=event.pk.int ^ 1 << 100)) is None
+        assert find_event(UUID(int=2**128 - 1)) is None
+    with tenancy.bind(lakeside):
+        assert find_event(event.pk) is None
 
 
 @pytest.mark.spec("A10", "H5")
