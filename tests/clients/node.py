@@ -40,7 +40,7 @@ def _install() -> None:
         for name in MANIFESTS:
             shutil.copy(HERE / name, TARGET / name)
         subprocess.run(
-            [NODE, NPM, "ci", "--omit=peer", "--omit=optional"],
+            [NODE, NPM, "ci", "--omit=optional"],
             cwd=TARGET,
             check=True,
             stdout=subprocess.DEVNULL,
