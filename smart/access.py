@@ -18,7 +18,7 @@ from django.utils import timezone
 from authfi.accounts.models import CLINICAL_ROLES, RoleAssignment, User
 from authfi.lib import database, outbound, tenancy
 from authfi.lib.tenancy import TenantRef
-from smart import activation, care_evidence, patient_list, upstream
+from smart import care_evidence, patient_list
 from smart.policy import clinician_access
 from smart.policy.clinician_access import Evidence, Rule, Tie, Verdict
 from smart.policy.references import Key, is_id
@@ -246,12 +246,9 @@ def _ground(person: Person, ties: frozenset[Tie], patients: list[str] | None) ->
     if who is None:
         return _Ground(listed, None, None, ("the person is not linked to a Practitioner",))
     try:
-        server = upstream.resolve()
-        module = activation.module()
+        return _Ground(listed, care_evidence.connected(), who, ())
     except (NotActiveError, UpstreamError) as error:
         return _Ground(listed, None, who, (str(error).rstrip("."),))
-    capabilities: Mapping[str, Any] = module.capabilities if module else {}
-    return _Ground(listed, care_evidence.Server.of(server, capabilities), who, ())
 
 
 def _practitioner(person: Person) -> Key | None:

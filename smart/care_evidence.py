@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from smart import upstream_search
+from smart import activation, upstream, upstream_search
 from smart.policy.care_ties import CURRENT, tie_of
 from smart.policy.clinician_access import Evidence, Tie
 from smart.policy.references import Key, bases_of
@@ -50,12 +50,12 @@ class Server:
     search_params: Mapping[str, frozenset[str]]
 
     @classmethod
-    def of(cls, upstream: Upstream, capabilities: Mapping[str, Any]) -> "Server":
+    def of(cls, server: Upstream, capabilities: Mapping[str, Any]) -> "Server":
         """By the capabilities that the healthcare module keeps."""
         listed = {
             kind: frozenset(said.get("search_params", ())) for kind, said in capabilities.items()
         }
-        return cls(upstream, listed)
+        return cls(server, listed)
 
     def searches(self, resource_type: str, name: str) -> bool:
         """Does the server list the parameter? `_id` it need not list (FHIR R4 3.1.1.3.1)."""
@@ -68,6 +68,12 @@ class Server:
             if is_apt and self.searches(source.resource_type, name):
                 return name
         return None
+
+
+def connected() -> Server:
+    """The bound tenant's server. Raises NotActiveError, UpstreamError."""
+    server, module = upstream.resolve(), activation.module()
+    return Server.of(server, module.capabilities if module else {})
 
 
 async def gather(

@@ -30,10 +30,12 @@ from smart.server.errors import (
     AccessDenied,
     ClientNotProvenError,
     ConsentRequired,
+    InteractionRequired,
     LoginRequired,
     OAuthError,
     error_redirect,
 )
+from smart.server.patient_context import ToChooseError
 from tenants import pages
 from tenants.http import TenantRequest
 
@@ -153,9 +155,14 @@ def _is_hinted_elsewhere(request: TenantRequest, asked: granting.Pending) -> boo
 
 
 def _decide(request: TenantRequest, asked: granting.Pending) -> HttpResponse:
-    """Ask for consent, or act on the answer. Raises errors.OAuthError."""
+    """Ask for what is missing, or act on the answer. Raises errors.OAuthError."""
     user, held = cast("User", request.user), signin.assurance(request)
-    offer = granting.offer(asked, user, _actor(request))
+    try:
+        offer = granting.offer(asked, user, _actor(request))
+    except ToChooseError as missing:
+        if "none" in asked.prompt:
+            raise InteractionRequired("the person must choose a record") from missing
+        return _see_other(reverse(f"choose-{missing.choice}", args=[asked.kept.pk]))
     question = asked.kept.consent_request_id
     if question:
         answer = services.decision_of(question, user=user, session_digest=held.session_digest)

@@ -76,17 +76,20 @@ class Offer:
 
 
 def offer(asked: Pending, user: User, actor: events.Actor) -> Offer:
-    """Settle context and scopes. Raises AccessDenied, InvalidScope."""
-    application, launch = asked.kept.application, asked.kept.launch_context
-    context = patient_context.settle(user, launch, asked.scopes)
+    """Settle context and scopes. Raises AccessDenied, InvalidScope, ToChooseError."""
+    narrowed = ceiling.narrow(
+        asked.scopes, asked.kept.application, HealthcareModule.objects.first()
+    )
+    context = patient_context.settle(user, asked.kept, narrowed.granted)
     situation = Situation(
         has_patient=context.patient is not None,
         has_encounter=context.encounter is not None,
         has_fhir_user=bool(user.fhir_user),
+        has_records=patient_context.has_records(user),
     )
-    narrowed = ceiling.narrow(asked.scopes, application, HealthcareModule.objects.first())
     scopes = ceiling.fit(narrowed.granted, situation)
-    made = Offer(context, scopes, narrowed.left_out, situation, actor)
+    left_out = (*narrowed.left_out, *ceiling.barred_by_role(narrowed.granted, situation))
+    made = Offer(context, scopes, left_out, situation, actor)
     if not ceiling.is_usable(scopes):
         record.record(*_reduced(asked, made, ()))
         raise InvalidScope("none of these scopes can be granted here")

@@ -7,13 +7,13 @@ from typing import Final
 from audit import events
 from smart.models import Application, Grant, HealthcareModule
 from smart.scopes import match
-from smart.scopes.match import LeftOut, Narrowed
+from smart.scopes.match import LeftOut, Narrowed, Reason
 from smart.scopes.syntax import ClinicalScope, ContextScope, Level, Scope, parse_scopes
 
 #: What launches can be granted, because sign-in, consent and the gateway enforce it.
 ENFORCED: Final = parse_scopes(
     "openid fhirUser launch launch/patient launch/encounter offline_access online_access "
-    "patient/*.rs"
+    "patient/*.rs user/*.rs"
 )
 
 #: Scopes that make access last; without one there is no refresh token (REFR-17).
@@ -25,11 +25,15 @@ _NEEDS_FHIR: Final = frozenset({"fhirUser"})
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """What is in context once the person is known."""
+    """What is in context once the person is known.
+
+    `has_records`: are there records that the person may open: their own, or by a rule of D16?
+    """
 
     has_patient: bool
     has_encounter: bool
     has_fhir_user: bool
+    has_records: bool
 
 
 def offered(module: HealthcareModule | None) -> tuple[Scope, ...]:
@@ -77,7 +81,19 @@ def fit(scopes: Sequence[Scope], situation: Situation) -> tuple[Scope, ...]:
         for scope in match.consistent(scopes, has_patient=situation.has_patient)
         if (scope.text != "fhirUser" or situation.has_fhir_user) and _has_context(scope, situation)
     ]
-    return tuple(kept)
+    barred = {item.scope for item in barred_by_role(kept, situation)}
+    return tuple(scope for scope in kept if scope not in barred)
+
+
+def barred_by_role(scopes: Sequence[Scope], situation: Situation) -> tuple[LeftOut, ...]:
+    """`user/` scopes of a person without any record they may open (D16, H15)."""
+    if situation.has_records:
+        return ()
+    return tuple(
+        LeftOut(scope, Reason.ROLE)
+        for scope in scopes
+        if isinstance(scope, ClinicalScope) and scope.level is Level.USER
+    )
 
 
 def is_usable(scopes: Sequence[Scope]) -> bool:
@@ -91,11 +107,18 @@ def needs_fhir(scope: Scope) -> bool:
 
 
 def wants_patient(scopes: Sequence[Scope]) -> bool:
-    """Does the request need a patient in context (STND-02, STND-03)?"""
+    """Does the request need a patient in context (STND-02 to STND-04)?"""
     return any(
         (isinstance(scope, ClinicalScope) and scope.level is Level.PATIENT)
-        or (isinstance(scope, ContextScope) and scope.resource_type == "Patient")
+        or (isinstance(scope, ContextScope) and scope.resource_type in ("Patient", "Encounter"))
         for scope in scopes
+    )
+
+
+def wants_encounter(scopes: Sequence[Scope]) -> bool:
+    """Does the request ask for an encounter in context (STND-04)?"""
+    return any(
+        isinstance(scope, ContextScope) and scope.resource_type == "Encounter" for scope in scopes
     )
 
 

@@ -22,13 +22,15 @@ CAPABILITIES: Final = (
     "context-ehr-patient",
     "context-ehr-encounter",
     "context-standalone-patient",
+    "context-standalone-encounter",
     "permission-patient",
+    "permission-user",
     "permission-v1",
     "permission-v2",
 )
 
 #: Scopes told to apps, as far as the tenant offers them; management scopes stay out (SCOP-22).
-_TOLD: Final = (*ceiling.ENFORCED, *parse_scopes("patient/*.read"))
+_TOLD: Final = (*ceiling.ENFORCED, *parse_scopes("patient/*.read user/*.read"))
 
 
 def smart_configuration(tenant: TenantRef) -> dict[str, Any] | None:

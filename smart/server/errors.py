@@ -35,6 +35,12 @@ class ConsentRequired(OAuthError):
     error = "consent_required"
 
 
+class InteractionRequired(OAuthError):
+    """`prompt=none`, but the person must choose a record (OpenID Connect Core 3.1.2.6)."""
+
+    error = "interaction_required"
+
+
 class InvalidClient(OAuthError):
     """Client authentication failed (RFC 6749 5.2)."""
 

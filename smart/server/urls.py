@@ -3,7 +3,7 @@
 from django.urls import path
 
 from audit.events import Code
-from smart.server import authorize, documents, logout, userinfo
+from smart.server import authorize, documents, logout, picker, userinfo
 from smart.server.endpoint import django_view
 from smart.server.token import token
 
@@ -18,6 +18,8 @@ urlpatterns = [
         authorize.authorize_continue,
         name="authorize-continue",
     ),
+    path("oauth/authorize/<uuid:request_id>/patient", picker.patient, name="choose-patient"),
+    path("oauth/authorize/<uuid:request_id>/encounter", picker.encounter, name="choose-encounter"),
     path("oauth/logout", logout.end_session, name="end-session"),
     path("oauth/logout/confirm", logout.end_session_confirm, name="end-session-confirm"),
     path("oauth/userinfo", userinfo.userinfo, name="userinfo"),

@@ -11,7 +11,7 @@ from smart import tokens
 from smart.models import AuthorizationCode, AuthorizationRequest, Grant
 from smart.server import authorize_grant
 from smart.server.errors import InvalidRequest
-from tests.cast import sign_in
+from tests.cast import a_person, sign_in
 from tests.server.conftest import REDIRECT, answer_of, claims_of, refused, trail
 
 
@@ -136,10 +136,19 @@ def test_a_kept_request_is_bound_to_its_browser(flow, pat, mercy):
 
 
 @pytest.mark.spec("STND-02", "STND-03", "D16")
-def test_a_clinician_needs_the_ehr_to_choose_a_patient(ada_flow):
-    answer = answer_of(ada_flow.decide(ada_flow.begin()))
+def test_a_clinician_chooses_a_patient_first(ada_flow):
+    going_on = ada_flow.begin()
+    assert ada_flow.client.get(going_on)["Location"] == f"{going_on}/patient"
+
+
+@pytest.mark.spec("STND-02", "D16")
+def test_who_treats_nobody_has_no_patient_to_choose(flow, mercy):
+    sign_in(flow.client, a_person(mercy, "admin"))
+    going_on = flow.begin()
+    answer = answer_of(flow.client.get(going_on))
     assert answer["error"] == "access_denied"
-    assert answer["error_description"] == "choose a patient in the EHR and start the app there"
+    assert answer["error_description"] == "the person is neither a patient nor a clinician"
+    assert flow.client.get(f"{going_on}/patient")["Location"] == going_on
 
 
 @pytest.mark.spec("STND-06", "IDTK-13", "O6")

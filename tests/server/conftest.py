@@ -126,6 +126,9 @@ class Flow:
         """From the continuation through the consent page to the answer."""
         response = self.client.get(going_on)
         assert response.status_code == 303, response.content
+        if response["Location"].endswith("/encounter"):
+            self.choose(response["Location"], encounter="")
+            response = self.client.get(going_on)
         if "/consent/" not in response["Location"]:
             return response
         page = self.client.get(response["Location"])
@@ -134,6 +137,12 @@ class Flow:
         answered = self.client.post(response["Location"], form)
         assert answered.status_code == 303, answered.content
         return self.client.get(answered["Location"])
+
+    def choose(self, page: str, **form: str) -> None:
+        """Send a picker's form; it leads back to the continuation."""
+        chosen = self.client.post(page, form)
+        assert chosen.status_code == 303, chosen.content
+        assert chosen["Location"] == page.rpartition("/")[0]
 
     def code(self, **changed: str | None) -> str:
         answer = answer_of(self.decide(self.begin(**changed)))

@@ -67,7 +67,8 @@ def test_smart_configuration_says_what_works(flow):
     assert set(found["capabilities"]) == {
         *("launch-ehr", "launch-standalone", "authorize-post", "client-public", "sso-openid-connect"),
         *("context-banner", "context-ehr-patient", "context-ehr-encounter"),
-        *("context-standalone-patient", "permission-patient", "permission-v1", "permission-v2"),
+        *("context-standalone-patient", "context-standalone-encounter"),
+        *("permission-patient", "permission-user", "permission-v1", "permission-v2"),
     }
     assert set(found) == {
         *("issuer", "jwks_uri", "authorization_endpoint", "token_endpoint", "capabilities"),
@@ -91,10 +92,11 @@ def test_every_scope_told_can_be_granted(pat_flow, ada_flow, dr_ada, app, mercy)
     assert not set(told) & MANAGEMENT_SCOPES
     assert told == [
         *("openid", "fhirUser", "launch", "launch/patient", "launch/encounter"),
-        *("offline_access", "online_access", "patient/*.rs", "patient/*.read"),
+        *("offline_access", "online_access", "patient/*.rs", "user/*.rs"),
+        *("patient/*.read", "user/*.read"),
     ]
     with tenancy.bind(mercy):
-        Application.objects.update(scopes=f"{app.scopes} online_access")
+        Application.objects.update(scopes=f"{app.scopes} user/*.cruds online_access")
     for lasting, other in (LASTING, LASTING[::-1]):
         asked = [scope for scope in told if scope != other]
         handle = ada_flow.launch(dr_ada, app)
