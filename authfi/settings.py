@@ -223,6 +223,24 @@ ARGON2_TIME_COST = env.int("ARGON2_TIME_COST", default=1 if MODE == "test" else 
 if PRODUCTION and (ARGON2_MEMORY_KIB < 19_456 or ARGON2_TIME_COST < 2):
     raise ImproperlyConfigured("Argon2 needs at least 19456 KiB of memory and a time cost of 2.")
 
+
+def _limit(variable: str, default: int) -> int:
+    """A limit may be raised, but not switched off (V1)."""
+    limit = env.int(variable, default=default)
+    if not 1 <= limit <= 10_000_000:
+        raise ImproperlyConfigured(f"{variable}: from 1 to 10000000 a minute.")
+    return limit
+
+
+# Each a minute, in each tenant; what they count by is in `.env.example` (V1, ERRS-06).
+LIMITS = {
+    "sign_in_failures": _limit("LIMIT_SIGN_IN_FAILURES", 10),
+    "token": _limit("LIMIT_TOKEN", 300),
+    "introspection": _limit("LIMIT_INTROSPECTION", 6_000),
+    "gateway": _limit("LIMIT_GATEWAY", 6_000),
+    "refusals": _limit("LIMIT_REFUSALS", 300),
+}
+
 SESSION_COOKIE_SECURE = PRODUCTION
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"

@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from datetime import timedelta
+from ipaddress import ip_network
 from typing import Any, cast
 from uuid import UUID
 
@@ -33,7 +34,10 @@ class SessionLimits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignInPolicy:
-    """How people sign in and for how long. Workforce and admins always need two factors (H7)."""
+    """How people sign in and for how long. Workforce and admins always need two factors (H7).
+
+    Failed sign-ins from `trusted_networks` (CIDR) are not counted by network (D18).
+    """
 
     patient_mfa: bool = True
     min_password_length: int = 15
@@ -43,6 +47,7 @@ class SignInPolicy:
     clinician_idle_seconds: int = 15 * MINUTE
     admin_session_seconds: int = 8 * HOUR
     admin_idle_seconds: int = 15 * MINUTE
+    trusted_networks: list[str] = field(default_factory=list)
 
     def limits(self, kind: str) -> SessionLimits:
         """Session limits of a `patient`, `clinician` or `admin` (N12)."""
@@ -69,6 +74,8 @@ class SignInPolicy:
                 raise ValidationError(
                     {f"{kind}_session_seconds": "From the idle limit to 86400 seconds."}
                 )
+        if not all(_is_network(text) for text in self.trusted_networks):
+            raise ValidationError({"trusted_networks": "A network is written 192.0.2.0/24."})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -225,6 +232,13 @@ def _changed(kind: str, before: Document, changes: Mapping[str, Any]) -> Documen
     after = KINDS[kind](**values)
     after.check()
     return after
+
+
+def _is_network(text: object) -> bool:
+    try:
+        return isinstance(text, str) and bool(ip_network(text))
+    except ValueError:
+        return False
 
 
 def _is_like(value: object, example: object) -> bool:
