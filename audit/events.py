@@ -31,6 +31,7 @@ class Code(StrEnum):
     CONSENT_DENY = "consent.deny"
     CONSENT_REVOKE = "consent.revoke"
     CONSENT_EXPIRE = "consent.expire"
+    CONSENT_NARROW = "consent.narrow"
     SCOPE_REDUCED = "scope.reduced"
     TOKEN_ISSUE = "token.issue"
     TOKEN_REFRESH = "token.refresh"
@@ -91,6 +92,7 @@ _DESCRIPTIONS = {
     Code.CONSENT_DENY: "refused an app access",
     Code.CONSENT_REVOKE: "withdrew an app's access",
     Code.CONSENT_EXPIRE: "let an app's access expire",
+    Code.CONSENT_NARROW: "let an app see less than before",
     Code.SCOPE_REDUCED: "was granted less than was asked for",
     Code.TOKEN_ISSUE: "was issued a token",
     Code.TOKEN_REFRESH: "refreshed a token",

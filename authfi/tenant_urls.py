@@ -7,6 +7,7 @@ urlpatterns = [
     path("", include("authfi.accounts.urls")),
     path("", include("consent.urls")),
     path("", include("smart.server.urls")),
+    path("", include("smart.account.urls")),
     path("", include("authfi.console.urls")),
 ]
 if "smart.demo" in settings.INSTALLED_APPS:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from typing import Any, Final, Protocol
@@ -19,6 +19,7 @@ from authfi.accounts import signin
 from authfi.accounts.models import User
 from authfi.lib.transaction import transaction
 from consent import wording
+from consent.choices import Item
 from consent.models import ConsentRequest, ConsentText
 from tenants.http import TenantRequest
 
@@ -35,23 +36,26 @@ class App(Protocol):
     name: str
     client_id: str
     access_token_seconds: int
+    about: Any
+
+    @property
+    def is_public(self) -> bool:
+        """True for an app that cannot keep a secret."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
-    """One line of the page: a scope and its words, for the one who reads.
+class Withheld:
+    """Something the app asked for and will not get, and why: one of `wording.Why`.
 
-    `kind` is one of `wording.Kind`. Raises ValueError for another kind.
+    Raises ValueError for another reason.
     """
 
-    scope: str
-    kind: str
     short: str
-    long: str
-    sensitive: bool
+    why: str
 
     def __post_init__(self) -> None:
-        wording.Kind(self.kind)
+        wording.Why(self.why)
 
 
 def open_request(
@@ -65,31 +69,32 @@ def open_request(
     items: Sequence[Item],
     redirect_origin: str,
     return_path: str,
-    publisher: str = "",
+    withheld: Sequence[Withheld] = (),
     lasts_seconds: int | None = None,
 ) -> ConsentRequest:
     """Store a question to `user`, to be shown in the session of `request`.
 
     `reader` is one of `wording.Reader`, `patient` the logical id of a Patient. The answer goes by
     `return_path`, ours, to `redirect_origin` (`https://app.example`, or `com.example.app:`).
-    `publisher` is named only if verified. `lasts_seconds` is the longest the access can last, by
-    default an access token's life if no more is asked. Raises ValueError for an unsafe origin or
-    path, when nothing is asked, or when `user` is not who is signed in.
+    `withheld` is what the app does not get whatever the answer (D5). `lasts_seconds` is the longest
+    the access can last, by default an access token's life if no more is asked. A confidential app's
+    answer can be remembered (C3). Raises ValueError for an unsafe origin or path, when nothing is
+    asked, or when `user` is not who is signed in.
     """
     _check_person(request, user)
     _check(items, redirect_origin, return_path)
     scopes = [item.scope for item in items]
     if lasts_seconds is None and wording.lasting(scopes) != "offline":
         lasts_seconds = application.access_token_seconds
-    shape = _shape(items, patient_name, publisher, has_end=lasts_seconds is not None)
+    shape = _shape(items, patient_name, has_end=lasts_seconds is not None)
     facts = {
         "app": application.name,
-        "publisher": publisher,
         "hospital": request.tenant.name,
         "host": _host(redirect_origin),
         "person": user.name,
         "patient": patient_name,
         "time": wording.length_of_time(lasts_seconds) if lasts_seconds is not None else "",
+        "once": wording.length_of_time(application.access_token_seconds),
         "wait": wording.length_of_time(ANSWER_SECONDS),
     }
     with transaction():
@@ -97,11 +102,16 @@ def open_request(
             application_id=application.pk,
             user=user,
             patient=patient,
-            shown={"facts": facts, "redirect_origin": redirect_origin},
+            shown={
+                "facts": facts,
+                "redirect_origin": redirect_origin,
+                "about": application.about,
+                "may_remember": not application.is_public,
+            },
             scopes=" ".join(scopes),
             return_path=return_path,
             session_digest=signin.assurance(request).session_digest,
-            text=_text(wording.words(wording.Reader(reader), shape), items),
+            text=_text(wording.words(wording.Reader(reader), shape), items, withheld),
             expires_at=timezone.now() + timedelta(seconds=ANSWER_SECONDS),
         )
 
@@ -114,10 +124,19 @@ def find(request_id: UUID, *, user: User, session_digest: str) -> ConsentRequest
     return None
 
 
-def digest(consent_request: ConsentRequest) -> str:
-    """SHA-256 over all that the page shows and asks; the answer must bring it back (C4)."""
+def items(consent_request: ConsentRequest) -> tuple[Item, ...]:
+    """What is asked for, as it was settled."""
+    return tuple(Item.stored(item) for item in consent_request.text.text["items"])
+
+
+def digest(consent_request: ConsentRequest, opened: Collection[str] = ()) -> str:
+    """SHA-256 over all that the page shows and asks; the answer must bring it back (C4).
+
+    `opened` are the scopes in whose place the page shows their parts.
+    """
     return _sha256(
         {
+            "opened": sorted(opened),
             "request": str(consent_request.pk),
             "text": consent_request.text.digest,
             "shown": consent_request.shown,
@@ -142,13 +161,10 @@ def _check(items: Sequence[Item], redirect_origin: str, return_path: str) -> Non
         raise ValueError("return_path is not a path of ours")
 
 
-def _shape(
-    items: Sequence[Item], patient_name: str, publisher: str, *, has_end: bool
-) -> wording.Shape:
+def _shape(items: Sequence[Item], patient_name: str, *, has_end: bool) -> wording.Shape:
     return wording.Shape(
         kinds=frozenset(wording.Kind(item.kind) for item in items),
         has_patient=bool(patient_name),
-        is_verified=bool(publisher),
         lasts=wording.lasting(item.scope for item in items),
         has_end=has_end,
     )
@@ -159,10 +175,16 @@ def _host(origin: str) -> str:
     return urlsplit(origin).netloc or origin.rstrip(":")
 
 
-def _text(words: dict[str, str], items: Sequence[Item]) -> ConsentText:
+def _text(
+    words: dict[str, str], items: Sequence[Item], withheld: Sequence[Withheld]
+) -> ConsentText:
     """This version of the page's words, stored once (C9, C11)."""
     language = get_language() or "en"
-    text = {"words": words, "items": [asdict(item) for item in items]}
+    text = {
+        "words": words,
+        "items": [asdict(item) for item in items],
+        "withheld": [asdict(one) for one in withheld],
+    }
     stored, _ = ConsentText.objects.get_or_create(
         digest=_sha256({"language": language, **text}),
         defaults={"language": language, "text": text},

@@ -9,7 +9,8 @@ from audit import events, record
 from authfi.accounts import signin
 from authfi.accounts.models import User
 from authfi.lib.transaction import transaction
-from consent import requests
+from consent import choices, requests
+from consent.choices import Selection
 from consent.models import Consent, ConsentRequest
 from consent.signals import consent_withdrawn
 
@@ -27,11 +28,12 @@ class ExpiredError(ConsentError):
 
 
 class AlreadyDecidedError(ConsentError):
-    """The question has its answer: `consent`."""
+    """The question has its answer, `consent`; `is_same`: what was answered now says no more."""
 
-    def __init__(self, consent: Consent) -> None:
+    def __init__(self, consent: Consent, *, is_same: bool) -> None:
         super().__init__("already decided")
         self.consent = consent
+        self.is_same = is_same
 
 
 class NotShownError(ConsentError):
@@ -42,37 +44,44 @@ def decide(
     *,
     consent_request: ConsentRequest,
     decision: str,
+    selection: Selection,
     shown_digest: str,
     user: User,
     session_digest: str,
     aal: int,
+    remember: bool = False,
 ) -> Consent:
     """Take a person's answer, "allow" or "deny", once; the first of several counts.
 
-    `shown_digest` is `requests.digest` of what the person saw, `aal` the strength of the sign-in.
-    Raises NotAskedError, NotShownError, ExpiredError, AlreadyDecidedError; ValueError for another
-    answer.
+    Allowed is what `selection` has of the question's lines (C2); where that is nothing, it is a
+    denial (GRNT-07). `shown_digest` is `requests.digest` of what the person saw, `aal` the strength
+    of the sign-in. `remember` counts where the page offered it (C3). Raises NotAskedError,
+    NotShownError, ExpiredError, AlreadyDecidedError; ValueError for another answer.
     """
     wanted = Consent.Decision(decision)
     asked = requests.find(consent_request.pk, user=user, session_digest=session_digest)
     if asked is None:
         raise NotAskedError
-    if not constant_time_compare(requests.digest(asked), shown_digest):
+    if not constant_time_compare(requests.digest(asked, selection.opened), shown_digest):
         raise NotShownError
+    items = requests.items(asked)
+    scopes = choices.chosen(items, selection) if wanted is Consent.Decision.ALLOW else []
+    is_allowed = bool(scopes) and not choices.is_refusal(items, scopes)
     with transaction():
-        _take(asked)
-        is_allowed = wanted is Consent.Decision.ALLOW
-        consent = Consent.objects.create(
+        consent = Consent(
             request=asked,
             application_id=asked.application_id,
             user=user,
             patient=asked.patient,
-            decision=wanted,
+            decision=Consent.Decision.ALLOW if is_allowed else Consent.Decision.DENY,
             state=Consent.State.ACTIVE if is_allowed else Consent.State.INACTIVE,
-            scopes=asked.scopes if is_allowed else "",
+            scopes=" ".join(scopes) if is_allowed else "",
+            remember=is_allowed and remember and asked.shown["may_remember"],
             text=asked.text,
             decided_at=timezone.now(),
         )
+        _take(asked, consent)
+        consent.save(force_insert=True)
         record.record(_decided(consent, asked, aal))
     return consent
 
@@ -107,7 +116,7 @@ def withdraw(*, consent: Consent, actor: events.Actor) -> Consent:
     return consent
 
 
-def _take(asked: ConsentRequest) -> None:
+def _take(asked: ConsentRequest, consent: Consent) -> None:
     """Mark the question as answered: of two answers at once the database lets one through."""
     now = timezone.now()
     taken = ConsentRequest.objects.filter(
@@ -115,12 +124,14 @@ def _take(asked: ConsentRequest) -> None:
     ).update(decided_at=now)
     if not taken:
         if decided := Consent.objects.filter(request=asked).first():
-            raise AlreadyDecidedError(decided)
+            is_same = (decided.decision, decided.scopes) == (consent.decision, consent.scopes)
+            raise AlreadyDecidedError(decided, is_same=is_same)
         raise ExpiredError
 
 
 def _decided(consent: Consent, asked: ConsentRequest, aal: int) -> events.Event:
     is_allowed = consent.decision == Consent.Decision.ALLOW
+    scopes, requested = consent.scopes.split(), asked.scopes.split()
     return events.Event(
         code=events.Code.CONSENT_GRANT if is_allowed else events.Code.CONSENT_DENY,
         outcome=events.Outcome.SUCCESS,
@@ -130,8 +141,10 @@ def _decided(consent: Consent, asked: ConsentRequest, aal: int) -> events.Event:
         object=f"Consent/{consent.pk}",
         details={
             "consent": str(consent.pk),
-            "scopes": consent.scopes.split(),
-            "requested": asked.scopes.split(),
+            "scopes": scopes,
+            "requested": requested,
+            "left_out": {scope: "person" for scope in requested if scope not in scopes},
+            "remember": consent.remember,
             "text": consent.text.digest,
         },
     )

@@ -1,7 +1,7 @@
 """The consent page: what an app asks for, and the person's answer (C1, C4, O7, O8)."""
 
+from collections.abc import Mapping
 from typing import Any, cast
-from urllib.parse import urlencode
 from uuid import UUID
 
 from csp.decorators import csp_update
@@ -15,55 +15,69 @@ from django.views.decorators.http import require_http_methods
 from audit import events, record
 from authfi.accounts import signin
 from authfi.accounts.models import User
-from consent import requests, services, wording
+from consent import choices, forms, requests, services, wording
+from consent.choices import Selection
 from consent.forms import DecisionForm
 from consent.models import ConsentRequest
 from tenants import pages
 from tenants.http import TenantRequest
 
-#: The query parameter that brings the answered question's id back to `return_path`.
-ANSWER_PARAMETER = "consent_request"
-
 
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def decide(request: TenantRequest, request_id: UUID) -> HttpResponse:
-    """Show the question; take the answer and go back to who asked."""
+    """Show the question, open or close its parts; take the answer and go back to who asked."""
     user, assurance = signin.person(request), signin.assurance(request)
     asked = user and requests.find(request_id, user=user, session_digest=assurance.session_digest)
     if not user or not asked:
         _record_denied(user, assurance, request_id, "the question was not put to this session")
         return _not_asked(request)
-    if request.method == "POST":
+    turned = forms.turned(requests.items(asked), request.POST)
+    if request.method == "POST" and not turned:
         return _answer(request, asked, user, assurance)
     if asked.decided_at is not None:
         return _already_decided(request)
     if asked.expires_at <= timezone.now():
         return _expired(request)
-    return _page(request, asked)
+    first = Selection.first(requests.items(asked))
+    return _page(request, asked, turned or first, remember="remember" in request.POST)
 
 
-def _page(request: TenantRequest, asked: ConsentRequest) -> HttpResponse:
+def _page(
+    request: TenantRequest, asked: ConsentRequest, selection: Selection, *, remember: bool = False
+) -> HttpResponse:
     # Chromium holds the whole chain of redirects after the form against `form-action`.
+    context = {**_context(asked, selection), "remember": remember}
     show = csp_update({"form-action": [asked.shown["redirect_origin"]]})(
-        lambda _: render(request, "consent/decide.html", _context(asked))
+        lambda _: render(request, "consent/decide.html", context)
     )
     return cast("HttpResponse", show(request))
 
 
-def _context(asked: ConsentRequest) -> dict[str, Any]:
-    facts, text = asked.shown["facts"], asked.text.text
+def _context(asked: ConsentRequest, selection: Selection) -> dict[str, Any]:
+    facts, text, items = asked.shown["facts"], asked.text.text, requests.items(asked)
     words = wording.fill(text["words"], facts)
-    groups = [
-        {
-            "kind": kind,
-            "heading": words[kind],
-            "items": [item for item in text["items"] if item["kind"] == kind],
-        }
-        for kind in wording.Kind
-        if any(item["kind"] == kind for item in text["items"])
+    return {
+        "words": words,
+        "facts": facts,
+        "groups": choices.groups(items, selection, words),
+        "has_choice": any(not item.is_fixed for item in items),
+        "withheld": _withheld(text["withheld"], words),
+        "may_remember": asked.shown["may_remember"],
+        "opened": sorted(selection.opened),
+        "shown": requests.digest(asked, selection.opened),
+    }
+
+
+def _withheld(
+    withheld: list[dict[str, str]], words: Mapping[str, str]
+) -> list[tuple[str, list[str]]]:
+    """What the app will not get, by the sentence that says why (D5)."""
+    return [
+        (words[f"withheld_{why}"], shorts)
+        for why in wording.Why
+        if (shorts := [one["short"] for one in withheld if one["why"] == why])
     ]
-    return {"words": words, "facts": facts, "groups": groups, "shown": requests.digest(asked)}
 
 
 def _answer(
@@ -72,15 +86,16 @@ def _answer(
     form = DecisionForm(request.POST)
     if not form.is_valid():
         return pages.bad_request(request)
-    decision = form.cleaned_data["decision"]
     try:
         services.decide(
             consent_request=asked,
-            decision=decision,
+            decision=form.cleaned_data["decision"],
+            selection=forms.selection(request.POST),
             shown_digest=form.cleaned_data["shown"],
             user=user,
             session_digest=assurance.session_digest,
             aal=assurance.aal,
+            remember=form.cleaned_data["remember"],
         )
     except services.NotShownError:
         reason = "the answer does not fit what is asked"
@@ -90,9 +105,9 @@ def _answer(
         return _expired(request)
     except services.AlreadyDecidedError as error:
         # A second click on the same button is no second answer.
-        if error.consent.decision != decision:
+        if not error.is_same:
             return _already_decided(request)
-    response = HttpResponseRedirect(_return_url(asked))
+    response = HttpResponseRedirect(asked.return_path)
     response.status_code = 303
     return response
 
@@ -116,11 +131,6 @@ def _record_denied(
             reason=reason,
         )
     )
-
-
-def _return_url(asked: ConsentRequest) -> str:
-    joint = "&" if "?" in asked.return_path else "?"
-    return asked.return_path + joint + urlencode({ANSWER_PARAMETER: asked.pk})
 
 
 def _not_asked(request: TenantRequest) -> HttpResponse:

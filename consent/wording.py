@@ -32,6 +32,20 @@ class Kind(StrEnum):
     OFFLINE = "offline"
 
 
+class Why(StrEnum):
+    """Why the app does not get what it asked for, whatever the person says (D5).
+
+    Not registered for it, not allowed by the hospital, or not to this person's role, not offered at
+    all, or nothing there to share.
+    """
+
+    APP = "app"
+    HOSPITAL = "hospital"
+    ROLE = "role"
+    UNKNOWN = "unknown"
+    NOTHING = "nothing"
+
+
 @dataclass(frozen=True, slots=True)
 class Shape:
     """What the words depend on besides the reader.
@@ -42,7 +56,6 @@ class Shape:
 
     kinds: frozenset[Kind]
     has_patient: bool
-    is_verified: bool
     lasts: str
     has_end: bool
 
@@ -96,13 +109,26 @@ def _shared_words(shape: Shape) -> dict[str, str]:
         "wants": _("{app} wants to:"),
         "app_label": _("App"),
         "publisher_label": _("Made by"),
-        "publisher": "{publisher}" if shape.is_verified else _("Not verified by {hospital}"),
+        "publisher": _("Not verified by {hospital}"),
         "host_label": _("Data goes to"),
         "person_label": _("You are"),
         "duration_heading": _("How long"),
         "stop_heading": _("How to stop it"),
         "meaning_heading": _("What sharing means"),
         "sensitive": _("Very private"),
+        "sensitive_note": _("These are not ticked. Tick only what you want to share."),
+        "choose": _("Choose one by one"),
+        "whole": _("Back to one choice"),
+        "one_by_one": _("Only the kinds ticked here will be shared, no new kinds."),
+        "needs": _("Only together with:"),
+        "always": _("Always shared"),
+        "withheld_heading": _("What the app will not get"),
+        "withheld_app": _("{app} is not signed up here to:"),
+        "withheld_hospital": _("{hospital} does not allow {app} to:"),
+        "withheld_role": _("Your role at {hospital} does not let {app}:"),
+        "withheld_unknown": _("{hospital} has no way for an app to:"),
+        "withheld_nothing": _("There is nothing here to share for:"),
+        "apps": _("See and stop your apps"),
         "allow": _("Allow"),
         "deny": _("Deny"),
     }
@@ -113,6 +139,11 @@ def _patient_words(shape: Shape) -> dict[str, str]:
         "title": _("Share your records?"),
         "heading": _("Let {app} use your medical records?"),
         "lead": _("You choose. If you say no, your care at {hospital} stays the same."),
+        "choice": _("Take the tick off what you do not want to share."),
+        "remember": _("Do not ask me again for a year"),
+        "remember_hint": _(
+            "If this app asks for the same again, it gets it. You can stop it at any time."
+        ),
         "record_label": _("Record of"),
         "view": _("Look at your records"),
         "change": _("Change your records"),
@@ -127,7 +158,7 @@ def _patient_words(shape: Shape) -> dict[str, str]:
             "Read what the app says about how it will use your data."
         ),
         "stop": _(
-            "You can stop this at any time. Tell {hospital} to turn off this app. "
+            "You can stop this at any time, on your page at {hospital}. "
             "The app may keep the data it has by then."
         ),
         "deadline": _("This page waits {wait} for your choice."),
@@ -147,13 +178,15 @@ def _patient_words(shape: Shape) -> dict[str, str]:
 
 
 def _patient_duration(shape: Shape) -> str:
-    if shape.lasts == "offline":
-        if shape.has_end:
-            return _("The app can use this until you stop it, or for {time} at most.")
-        return _("The app can use this until you stop it.")
+    if shape.lasts == "once":
+        return _("This ends after {time}. Then the app must ask you again.")
     if shape.lasts == "online":
-        return _("This ends when you sign out, or after {time} at most.")
-    return _("This ends after {time}. Then the app must ask you again.")
+        longest = _("This ends when you sign out, or after {time} at most.")
+    elif shape.has_end:
+        longest = _("The app can use this until you stop it, or for {time} at most.")
+    else:
+        longest = _("The app can use this until you stop it.")
+    return f"{longest} {_('If you do not let it stay connected, it ends after {once}.')}"
 
 
 def _clinician_words(shape: Shape) -> dict[str, str]:
@@ -161,6 +194,9 @@ def _clinician_words(shape: Shape) -> dict[str, str]:
         "title": _("Allow access?"),
         "heading": _("{app} wants to act for you on the record of {patient}"),
         "lead": _("It can never do more than you can, and all it does is recorded in your name."),
+        "choice": _("Untick what the app should not have."),
+        "remember": _("Do not ask me again for a year"),
+        "remember_hint": _("For this app and the same patient, until you end it."),
         "record_label": _("Patient"),
         "view": _("Read"),
         "change": _("Write"),
@@ -174,7 +210,7 @@ def _clinician_words(shape: Shape) -> dict[str, str]:
             "Allow it only for patients in your care."
         ),
         "stop": _(
-            "To end this access, ask an administrator of {hospital} to turn the app off for you. "
+            "You can end this access at any time, on your page at {hospital}. "
             "Data the app already holds stays with it."
         ),
         "deadline": _("This page waits {wait} for your decision."),
@@ -193,10 +229,12 @@ def _clinician_words(shape: Shape) -> dict[str, str]:
 
 
 def _clinician_duration(shape: Shape) -> str:
-    if shape.lasts == "offline":
-        if shape.has_end:
-            return _("Until you or an administrator end it, at most {time}.")
-        return _("Until you or an administrator end it.")
+    if shape.lasts == "once":
+        return _("{time}; then the app must ask again.")
     if shape.lasts == "online":
-        return _("Until you sign out, at most {time}.")
-    return _("{time}; then the app must ask again.")
+        longest = _("Until you sign out, at most {time}.")
+    elif shape.has_end:
+        longest = _("Until you or an administrator end it, at most {time}.")
+    else:
+        longest = _("Until you or an administrator end it.")
+    return f"{longest} {_('Without lasting access: {once}.')}"

@@ -24,8 +24,8 @@ from consent import requests, services
 from consent.models import Consent
 from smart.models import AuthorizationRequest
 from smart.server import authorize_checks as checks
+from smart.server import authorize_consent, client_auth, redirect_uris
 from smart.server import authorize_grant as granting
-from smart.server import client_auth, redirect_uris
 from smart.server.errors import (
     AccessDenied,
     ClientNotProvenError,
@@ -171,10 +171,12 @@ def _decide(request: TenantRequest, asked: granting.Pending) -> HttpResponse:
         if answer is not None:
             granting.deny(asked)
             raise AccessDenied("the person refused access")
+    elif remembered := authorize_consent.remembered_answer(asked, offer, user):
+        return granting.allow(asked, offer, remembered, user=user, held=held)
     if "none" in asked.prompt:
         raise ConsentRequired("the person must decide")
     if not (question and _is_open(question, user, held)):
-        question = granting.ask(request, asked, offer, user).pk
+        question = authorize_consent.ask(request, asked, offer, user).pk
     return _see_other(reverse("consent", args=[question]))
 
 

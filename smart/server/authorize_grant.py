@@ -6,23 +6,19 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.http import HttpResponse
-from django.urls import reverse
 from django.utils import timezone
-from django.utils.translation import gettext
 
 from audit import events, record
 from authfi.accounts.models import User
 from authfi.accounts.signin import Assurance
 from authfi.lib.transaction import transaction
-from consent import requests
-from consent.models import Consent, ConsentRequest
+from consent.models import Consent
 from smart import launch as launches
-from smart import upstream
 from smart.models import AuthorizationCode, AuthorizationRequest, Grant, HealthcareModule
-from smart.scopes.describe import Reader, describe
-from smart.scopes.match import LeftOut
+from smart.scopes import match
+from smart.scopes.match import LeftOut, Reason
 from smart.scopes.syntax import Scope, parse_scopes
-from smart.server import ceiling, patient_context, redirect_uris
+from smart.server import ceiling, patient_context
 from smart.server.ceiling import Situation
 from smart.server.engine import Engine
 from smart.server.errors import (
@@ -34,7 +30,6 @@ from smart.server.errors import (
 from smart.server.patient_context import Context
 from smart.server.validator import CODE_SECONDS, SmartValidator
 from tenants import policies
-from tenants.http import TenantRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,36 +91,16 @@ def offer(asked: Pending, user: User, actor: events.Actor) -> Offer:
     return made
 
 
-def ask(request: TenantRequest, asked: Pending, offered: Offer, user: User) -> ConsentRequest:
-    """Put the question to the person; the answer leads back to the kept request (D17)."""
-    kept, context = asked.kept, offered.context
-    patient_name = _patient_name(context, user)  # asks the EHR, so not inside a transaction
-    with transaction():
-        question = requests.open_request(
-            request,
-            application=kept.application,
-            user=user,
-            reader=context.reader,
-            patient=context.patient,
-            patient_name=patient_name,
-            items=[_item(scope, context.reader) for scope in offered.scopes],
-            redirect_origin=redirect_uris.origin_of(asked.redirect_uri),
-            return_path=reverse("authorize-continue", kwargs={"request_id": kept.pk}),
-        )
-        AuthorizationRequest.objects.filter(pk=kept.pk).update(consent_request=question)
-    return question
-
-
 def allow(
     asked: Pending, offered: Offer, consent: Consent, *, user: User, held: Assurance
 ) -> HttpResponse:
     """Make the grant and its code, and use the launch up; the redirect to the app (AUTZ-14).
 
+    `consent` is the answer to this request's question, or one that was remembered (C3).
     All in one transaction: of several answers at once one succeeds. Raises errors.OAuthError.
     """
-    allowed = set(consent.scopes.split())
-    chosen = [scope for scope in offered.scopes if scope.text in allowed]
-    scopes, lasts = ceiling.lasting(ceiling.fit(chosen, offered.situation))
+    chosen = match.intersect(offered.scopes, parse_scopes(consent.scopes))
+    scopes, lasts = ceiling.lasting(ceiling.fit(chosen.granted, offered.situation))
     if consent.patient != offered.context.patient or not ceiling.is_usable(scopes):
         raise AccessDenied("the person allowed nothing that was asked for")
     with transaction():
@@ -134,25 +109,36 @@ def allow(
         grant.scopes = " ".join(scope.text for scope in scopes)
         grant.save(force_insert=True)
         code = _code(asked, grant, user)
-        record.record(*_reduced(asked, offered, scopes))
+        if consent.request_id != asked.kept.consent_request_id:
+            record.record(_remembered(asked, offered, consent, scopes))
+        record.record(*_reduced(asked, offered, scopes, chosen.left_out))
     return redirect_to_app(asked.redirect_uri, {"code": code, "state": asked.state})
 
 
 def answer_again(asked: Pending, user: User | None) -> HttpResponse | None:
     """A fresh code for a browser that sent its answer twice and left the first redirect behind.
 
-    The first code is withdrawn; None where there is none, or where the app has used it already.
+    The first code is withdrawn; None where there is none, or where the app has used it already. It
+    is found by its question, or where none was put (C3) by its PKCE challenge.
     """
+    first: dict[str, Any]
+    if question := asked.kept.consent_request_id:
+        first = {"grant__consent__request": question}
+    elif asked.code_challenge:
+        first = {"code_challenge": asked.code_challenge, "redirect_uri": asked.redirect_uri}
+    else:
+        return None
     with transaction():
         code = (
             AuthorizationCode.objects.select_for_update(of=("self",))
             .select_related("grant")
             .filter(
-                grant__consent__request=asked.kept.consent_request_id,
+                application=asked.kept.application,
                 grant__ended_at__isnull=True,
                 user=user,
                 used_at__isnull=True,
                 expires__gt=timezone.now(),
+                **first,
             )
             .first()
         )
@@ -240,33 +226,34 @@ def _code(asked: Pending, grant: Grant, user: User) -> str:
     )
 
 
-def _reduced(asked: Pending, offered: Offer, granted: Sequence[Scope]) -> list[events.Event]:
+def _remembered(
+    asked: Pending, offered: Offer, consent: Consent, scopes: Sequence[Scope]
+) -> events.Event:
+    return events.Event(
+        code=events.Code.CONSENT_GRANT,
+        outcome=events.Outcome.SUCCESS,
+        actor=offered.actor,
+        client_id=asked.kept.application.client_id,
+        patient=offered.context.patient or "",
+        object=f"Consent/{consent.pk}",
+        reason="remembered",
+        details={
+            "consent": str(consent.pk),
+            "scopes": [scope.text for scope in scopes],
+            "decided_at": consent.decided_at.isoformat(),
+        },
+    )
+
+
+def _reduced(
+    asked: Pending, offered: Offer, granted: Sequence[Scope], unticked: Sequence[LeftOut] = ()
+) -> list[events.Event]:
     event = ceiling.reduced_event(
         requested=asked.scopes,
         granted=granted,
-        left_out=offered.left_out,
+        left_out=(*offered.left_out, *(LeftOut(one.scope, Reason.PERSON) for one in unticked)),
         actor=offered.actor,
         client_id=asked.kept.application.client_id,
         patient=offered.context.patient or "",
     )
     return [event] if event else []
-
-
-def _item(scope: Scope, reader: Reader) -> requests.Item:
-    told = describe(scope, reader, gettext)
-    return requests.Item(
-        scope=scope.text,
-        kind=told.kind,
-        short=told.short,
-        long=told.long,
-        sensitive=told.sensitive,
-    )
-
-
-def _patient_name(context: Context, user: User) -> str:
-    """Whose record the page names; the reference where the EHR does not tell the name."""
-    if context.patient is None:
-        return ""
-    if context.patient == launches.own_record(user):
-        return str(user.name)
-    return upstream.patient_name(context.patient) or f"Patient/{context.patient}"

@@ -137,6 +137,8 @@ def reduced_event(
     missing = [scope.text for scope in requested if scope.text not in kept]
     if not missing:
         return None
+    # What the person left out is spelled as it was offered, which may be less than was requested.
+    unticked = {text: why for text, why in reasons.items() if why == match.Reason.PERSON}
     return events.Event(
         code=events.Code.SCOPE_REDUCED,
         outcome=events.Outcome.SUCCESS if granted else events.Outcome.DENIED,
@@ -146,7 +148,7 @@ def reduced_event(
         details={
             "requested": [scope.text for scope in requested],
             "scopes": sorted(kept),
-            "left_out": {text: reasons.get(text, "not_in_context") for text in missing},
+            "left_out": {text: reasons.get(text, "not_in_context") for text in missing} | unticked,
         },
     )
 

@@ -13,8 +13,8 @@ from authfi.accounts.models import User
 from authfi.accounts.people import create_person
 from authfi.lib.tenancy import TenantRef
 from consent import requests
+from consent.choices import Item
 from consent.models import ConsentRequest
-from consent.requests import Item
 from smart.models import Application
 from tenants.http import TenantRequest
 from tenants.models import Tenant
@@ -39,6 +39,7 @@ WHO = Item(
     short="Know who you are",
     long="The app learns that it is you.",
     sensitive=False,
+    is_fixed=True,
 )
 AWAY = Item(
     scope="offline_access",
@@ -46,6 +47,30 @@ AWAY = Item(
     short="Keep its access when you are away",
     long="The app can use this access when you do not use the app.",
     sensitive=False,
+)
+
+
+def kind_of_record(scope: str, **changed: Any) -> Item:
+    """A line that is looked at."""
+    facts = {"kind": "view", "short": f"View {scope}", "long": "", "sensitive": False}
+    return Item(scope=scope, **{**facts, **changed})
+
+
+#: A wildcard with types, one of them by category, one that goes with another, one very private.
+ALL_RECORDS = kind_of_record(
+    "patient/*.rs",
+    parts=(
+        kind_of_record("patient/Device.rs"),
+        kind_of_record("patient/DeviceRequest.rs", needs="patient/Device.rs"),
+        kind_of_record("patient/FamilyMemberHistory.rs", sensitive=True),
+        kind_of_record(
+            "patient/Observation.rs",
+            parts=(
+                kind_of_record("patient/Observation.rs?category=laboratory"),
+                kind_of_record("patient/Observation.rs?category=sdoh", sensitive=True),
+            ),
+        ),
+    ),
 )
 
 

@@ -45,20 +45,17 @@ def test_stored_words_hold_the_page_and_name_nobody(pat, ask):
 def test_lasting_access_has_no_end_of_its_own(pat, ask):
     asked = ask(pat, items=[VIEW_LABS, AWAY])
     assert asked.shown["facts"]["time"] == ""
-    assert asked.text.text["words"]["duration"] == "The app can use this until you stop it."
+    assert asked.text.text["words"]["duration"] == (
+        "The app can use this until you stop it. "
+        "If you do not let it stay connected, it ends after {once}."
+    )
+    assert asked.shown["facts"]["once"] == "15 minutes"
 
 
 def test_a_longest_time_is_told(pat, ask):
     asked = ask(pat, items=[VIEW_LABS, AWAY], lasts_seconds=90 * 86_400)
     assert asked.shown["facts"]["time"] == "90 days"
     assert "for {time} at most" in asked.text.text["words"]["duration"]
-
-
-def test_publisher_is_named_only_when_known(pat, ask):
-    assert ask(pat).text.text["words"]["publisher"] == "Not verified by {hospital}"
-    named = ask(pat, publisher="Small Steps Inc.")
-    assert named.text.text["words"]["publisher"] == "{publisher}"
-    assert named.shown["facts"]["publisher"] == "Small Steps Inc."
 
 
 @pytest.mark.parametrize(

@@ -11,15 +11,21 @@ from audit import events, record
 from authfi.accounts import signin
 from authfi.lib import tenancy
 from consent import requests, services
+from consent.choices import Selection
 from consent.models import Consent, ConsentRequest
 from consent.signals import consent_withdrawn
 from tests.consent.conftest import AWAY, VIEW_LABS, WHO, events_of, sign_in
+
+
+def everything(asked):
+    return Selection(ticked=frozenset(asked.scopes.split()))
 
 
 def answer(who, asked, decision="allow", **changes):
     arguments = {
         "consent_request": asked,
         "decision": decision,
+        "selection": everything(asked),
         "shown_digest": requests.digest(asked),
         "user": who.user,
         "session_digest": who.session_digest,
@@ -156,6 +162,7 @@ def test_of_answers_at_once_one_wins(pat, ask, mercy):
                 services.decide(
                     consent_request=asked,
                     decision=decision,
+                    selection=everything(asked),
                     shown_digest=digest,
                     user=pat.user,
                     session_digest=session_digest,

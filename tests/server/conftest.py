@@ -19,6 +19,7 @@ from smart import launch
 from smart.models import Application, HealthcareModule
 from smart.server.register import register_application
 from tests.cast import ADMIN, Person, a_person, let_patients_sign_in_with_a_password, sign_in
+from tests.forms import fields_of
 
 REDIRECT = "https://app.example/cb"
 LAUNCH = "https://app.example/launch?x=1"
@@ -122,8 +123,8 @@ class Flow:
         ]
         return str(response["Location"])
 
-    def decide(self, going_on: str, decision: str = "allow"):
-        """From the continuation through the consent page to the answer."""
+    def decide(self, going_on: str, decision: str = "allow", **changed: object):
+        """From the continuation through the consent page, as it is ticked, to the answer."""
         response = self.client.get(going_on)
         assert response.status_code == 303, response.content
         if response["Location"].endswith("/encounter"):
@@ -133,7 +134,7 @@ class Flow:
             return response
         page = self.client.get(response["Location"])
         assert page.status_code == 200, page.content
-        form = {"decision": decision, "shown": page.context["shown"]}
+        form = {**fields_of(page), **changed, "decision": decision}
         answered = self.client.post(response["Location"], form)
         assert answered.status_code == 303, answered.content
         return self.client.get(answered["Location"])

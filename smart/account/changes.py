@@ -1,0 +1,88 @@
+"""A person ends an app's access, or lets it see less (REVO-04, REVO-05, C7)."""
+
+from collections.abc import Collection
+from datetime import timedelta
+from typing import Final
+
+from django.utils import timezone
+
+from audit import events, record
+from authfi.lib.transaction import transaction
+from consent import services
+from consent.models import Consent
+from smart.account.access import Access
+from smart.models import Grant, RefreshToken
+from smart.scopes import match
+from smart.scopes.syntax import Scope, format_scopes, parse_scopes
+
+_LASTING: Final = {"offline_access": Grant.Lasts.OFFLINE, "online_access": Grant.Lasts.ONLINE}
+
+
+def end_access(*, consents: Collection[Consent], actor: events.Actor) -> None:
+    """Withdraw decisions: their codes and tokens are dead at once, and nothing is remembered."""
+    with transaction():
+        for consent in consents:
+            services.withdraw(consent=consent, actor=actor)
+
+
+def narrow_access(*, access: Access, chosen: Collection[Scope], actor: events.Actor) -> bool:
+    """Leave each grant of an app what is chosen of it; False where that would leave nothing.
+
+    The app hears of it at its next refresh. A remembered decision allows no more than this either.
+    """
+    with transaction():
+        grants = list(
+            Grant.objects.select_for_update()
+            .filter(pk__in=[grant.pk for grant in access.grants], ended_at__isnull=True)
+            .order_by("pk")
+        )
+        kept = {grant.pk: _narrowed(grant, chosen) for grant in grants}
+        if not grants or not all(kept.values()):
+            return False
+        for grant in grants:
+            before, grant.scopes = grant.scopes, kept[grant.pk]
+            if grant.scopes != before:
+                _keep(grant, before, actor)
+        for consent in {grant.consent_id: grant.consent for grant in access.grants}.values():
+            if consent:
+                allowed = match.intersect(parse_scopes(consent.scopes), chosen).granted
+                Consent.objects.filter(pk=consent.pk).update(scopes=format_scopes(allowed))
+    return True
+
+
+def _narrowed(grant: Grant, chosen: Collection[Scope]) -> str:
+    found = match.intersect(parse_scopes(grant.scopes), chosen).granted
+    return format_scopes(match.consistent(found, has_patient=grant.patient is not None))
+
+
+def _keep(grant: Grant, before: str, actor: events.Actor) -> None:
+    scopes = grant.scopes.split()
+    if grant.lasts and grant.lasts not in [_LASTING.get(text) for text in scopes]:
+        _stop_refreshing(grant)
+    grant.save(update_fields=["scopes", "lasts", "expires_at", "refresh_ends_at"])
+    record.record(
+        events.Event(
+            code=events.Code.CONSENT_NARROW,
+            outcome=events.Outcome.SUCCESS,
+            actor=actor,
+            client_id=grant.application.client_id,
+            patient=grant.patient or "",
+            object=f"Grant/{grant.pk}",
+            details={
+                "consent": str(grant.consent_id or ""),
+                "scopes": scopes,
+                "left_out": {
+                    text: str(match.Reason.PERSON) for text in before.split() if text not in scopes
+                },
+            },
+        )
+    )
+
+
+def _stop_refreshing(grant: Grant) -> None:
+    """It ends with the access tokens that are out (REFR-17)."""
+    now = timezone.now()
+    last_token = now + timedelta(seconds=grant.application.access_token_seconds)
+    grant.lasts, grant.refresh_ends_at = Grant.Lasts.TOKEN, None
+    grant.expires_at = min(grant.expires_at, last_token)
+    RefreshToken.objects.filter(grant=grant, expires_at__gt=now).update(expires_at=now)

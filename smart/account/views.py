@@ -1,0 +1,133 @@
+"""A person's own page: the apps that act for them, and how to stop one (DISC-15, REVO-04, REVO-05).
+
+Every change is a form of its own page, which tells the consequence before the button.
+"""
+
+from typing import Any, cast
+from uuid import UUID
+
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_safe
+
+from authfi.accounts import signin
+from authfi.accounts.decorators import signed_in
+from authfi.accounts.models import User
+from consent import choices, forms
+from consent.choices import Item, Selection
+from consent.models import Consent
+from consent.wording import Kind
+from smart.account import access, changes, wording
+from smart.account.access import Access
+from smart.models import HealthcareModule
+from smart.scopes.choices import choices as lines_of
+from smart.scopes.syntax import parse_scopes
+from smart.server.authorize_consent import item
+from tenants import pages
+
+
+@require_safe
+@never_cache
+@signed_in
+def account(request: HttpRequest) -> HttpResponse:
+    """What has access now, what is remembered, what was decided before."""
+    user = _person(request)
+    found, reader = access.overview(user), access.reader_of(user)
+    context = {
+        "live": [wording.live(one, reader) for one in found.live],
+        "remembered": [wording.past(one) for one in found.remembered],
+        "past": [wording.past(one) for one in found.past],
+        "words": wording.page(reader),
+    }
+    return render(request, "account/apps.html", context)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@never_cache
+@signed_in
+def end(request: HttpRequest, consent_id: UUID) -> HttpResponseBase:
+    """GET tells what follows, POST ends it here and now."""
+    user = _person(request)
+    consents = access.find(user, consent_id)
+    if not consents:
+        return _nothing(request)
+    if request.method == "POST":
+        changes.end_access(consents=consents, actor=_actor(request, user))
+        return HttpResponseRedirect(reverse("account"))
+    live = _live(user, consents)
+    context = {
+        "app": consents[0].application.name,
+        "record": access.record_name(consents[0]),
+        "is_live": live is not None,
+        "words": wording.page(access.reader_of(user)),
+    }
+    return render(request, "account/end.html", context)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@never_cache
+@signed_in
+def change(request: HttpRequest, consent_id: UUID) -> HttpResponseBase:
+    """Tick off what the app may no longer see; what is left counts from its next refresh."""
+    user = _person(request)
+    live = _live(user, access.find(user, consent_id))
+    if live is None:
+        return _nothing(request)
+    items = _items(live, user)
+    selection, turned = forms.selection(request.POST), forms.turned(items, request.POST)
+    if request.method != "POST" or turned:
+        everything = Selection(ticked=frozenset(one.scope for one in items))
+        return _change_page(request, live, items, turned or everything)
+    chosen = choices.chosen(items, selection)
+    if choices.is_refusal(items, chosen) or not changes.narrow_access(
+        access=live, chosen=parse_scopes(" ".join(chosen)), actor=_actor(request, user)
+    ):
+        return HttpResponseRedirect(reverse("account-end", args=[consent_id]))
+    return HttpResponseRedirect(reverse("account"))
+
+
+def _change_page(
+    request: HttpRequest, live: Access, items: tuple[Item, ...], selection: Selection
+) -> HttpResponse:
+    words = wording.page(access.reader_of(_person(request)))
+    context: dict[str, Any] = {
+        "app": live.application.name,
+        "record": live.record,
+        "groups": choices.groups(items, selection, {**words, Kind.CHANGE: words["change_kind"]}),
+        "opened": sorted(selection.opened),
+        "words": words,
+    }
+    return render(request, "account/change.html", context)
+
+
+def _items(live: Access, user: User) -> tuple[Item, ...]:
+    module = HealthcareModule.objects.first()
+    lines = lines_of(live.scopes, module.capabilities if module else ())
+    reader = access.reader_of(user)
+    return tuple(item(line, reader) for line in lines)
+
+
+def _live(user: User, consents: list[Consent]) -> Access | None:
+    named = {consent.pk for consent in consents}
+    return next((one for one in access.live_access(user) if one.consent.pk in named), None)
+
+
+def _person(request: HttpRequest) -> User:
+    return cast("User", request.user)
+
+
+def _actor(request: HttpRequest, user: User) -> Any:
+    return signin.actor(user, aal=signin.assurance(request).aal)
+
+
+def _nothing(request: HttpRequest) -> HttpResponse:
+    return pages.error_page(
+        request,
+        status=404,
+        title=_("There is nothing to stop here"),
+        text=_("This app has no access in your name, or you have stopped it already."),
+        next_step=_("Go back to your apps."),
+    )
