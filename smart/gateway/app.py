@@ -51,7 +51,7 @@ async def _answer(request: Request, slug: str) -> Answer:
             return await service.respond(request, tenant)
     except Exception:  # the gateway answers whatever happens, and says nothing of what did
         log.exception("the gateway failed")
-        return outcomes.unavailable(service.RETRY_AFTER_SECONDS)
+        return outcomes.unavailable()
 
 
 def _request(scope: Scope, receive: Receive, slug: str) -> Request:

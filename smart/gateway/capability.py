@@ -6,14 +6,23 @@ from typing import Any
 from smart.policy import search_parameters
 from smart.policy.compartment import READ_LIST, TABLE
 
+#: Where SMART 1 apps look for endpoints; deprecated, so only where there are such apps (DISC-25).
+OAUTH_URIS = "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris"
+
 
 def statement(
-    *, base: str, name: str, version: str, date: str, upstream: Mapping[str, Any]
+    *,
+    base: str,
+    name: str,
+    version: str,
+    date: str,
+    upstream: Mapping[str, Any],
+    oauth_uris: Mapping[str, str],
 ) -> dict[str, Any]:
     """The document served at `{base}/metadata`.
 
     `upstream` maps a resource type to its `interactions` and `search_params`, as the activation
-    found them; `date` is when, in RFC 3339.
+    found them; `date` is when, in RFC 3339; `oauth_uris` are told where there are any.
     """
     return {
         "resourceType": "CapabilityStatement",
@@ -27,7 +36,7 @@ def statement(
         "rest": [
             {
                 "mode": "server",
-                "security": _security(base),
+                "security": _security(base, oauth_uris),
                 "resource": [
                     resource
                     for resource_type in sorted(upstream)
@@ -38,8 +47,13 @@ def statement(
     }
 
 
-def _security(base: str) -> dict[str, Any]:
+def _security(base: str, oauth_uris: Mapping[str, str]) -> dict[str, Any]:
+    extension = {
+        "url": OAUTH_URIS,
+        "extension": [{"url": name, "valueUri": uri} for name, uri in oauth_uris.items()],
+    }
     return {
+        **({"extension": [extension]} if oauth_uris else {}),
         "cors": True,
         "service": [
             {

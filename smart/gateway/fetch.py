@@ -1,6 +1,5 @@
 """Asking the FHIR server behind, and judging what it answers (security-checklist 4, b; G36)."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -13,18 +12,18 @@ from authfi.lib.outbound import Stream
 from smart import upstream
 from smart.gateway import fhir_request, outcomes
 from smart.gateway.budget import Lease
+from smart.gateway.exchange import Exchange, Found
 from smart.gateway.outcomes import Answer, UpstreamFault
-from smart.gateway.response_gate import Page, gate_read, judge_bundle
 from smart.gateway.rewrite import Rewriter
-from smart.policy.facts import Access, Permit
-from smart.policy.request import FhirInteraction
-from smart.upstream import Upstream
 
 #: The largest answer taken from an upstream (V3).
 MAX_BODY_BYTES: Final = 20 * 1024 * 1024
 LIMITS: Final = replace(upstream.GATEWAY, max_bytes=MAX_BODY_BYTES)
 #: A parameter that the upstream does not know is an error, not a wider search (G6, R4 3.1.1.2).
 _STRICT: Final = {"prefer": "handling=strict"}
+_FORM: Final = {**_STRICT, "content-type": "application/x-www-form-urlencoded"}
+#: A longer query goes upstream as a form: servers take URLs of some kilobytes only.
+_MAX_QUERY: Final = 3000
 #: Held for an answer whose length is not known beforehand, until more comes.
 _FIRST_BYTES: Final = 256 * 1024
 #: What to tell apps when a busy upstream names no time, and the longest it may name.
@@ -33,34 +32,35 @@ _RETRY_MAX_SECONDS: Final = 3600
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """The answer that may leave, how many resources it holds, and what the upstream did wrong."""
+class Reply:
+    """What the upstream answered: a body only where it was a 200 (G36, EHR-35)."""
 
-    answer: Answer
-    returned: int = 0
-    fault: str = ""
+    status: int
+    headers: list[tuple[str, str]]
+    body: bytes
 
 
-async def fetch(permit: Permit, server: Upstream, base: str, lease: Lease) -> Found:
-    """What the upstream has for a permitted request, judged; `base` is the public FHIR base.
-
-    Raises UpstreamError, UpstreamFault, OverloadedError.
-    """
-    path, query = fhir_request.to_upstream(permit.request)
-    asking = upstream.request(server, "GET", path, query, _STRICT, limits=LIMITS)
+async def ask(exchange: Exchange, path: str, query: str) -> Reply:
+    """GET below the upstream's base. Raises UpstreamError, UpstreamFault, OverloadedError."""
+    method, form, sent = "GET", None, _STRICT
+    if len(query) > _MAX_QUERY and "/" not in path and path:
+        method, path, query, form, sent = "POST", f"{path}/_search", "", query.encode(), _FORM
+    asking = upstream.request(exchange.server, method, path, query, sent, form, limits=LIMITS)
     async with await asking as stream:
+        headers = list(stream.headers.items())
         if stream.status != 200:
-            return _without(stream.status, stream.headers, permit)
-        body, headers = await whole_body(stream, lease), list(stream.headers.items())
-    access = permit.access
-    if access is None:
-        raise UpstreamFault("there is nothing to judge this answer by")
-    rewriter = rewriter_of(server.base_url, base)
-    if permit.request.interaction is FhirInteraction.READ:
-        return _read(body, headers, access, rewriter)
-    page = Page(self_url=fhir_request.public_url(base, permit.request))
-    bundle = judge_bundle(body, access, rewriter, page, MAX_BODY_BYTES)
-    return Found(_ok(bundle.body), len(bundle.kept))
+            return Reply(stream.status, headers, b"")
+        body = await whole_body(stream, exchange.lease)
+    if len(body) > MAX_BODY_BYTES:
+        raise UpstreamFault("the answer is too large")
+    return Reply(200, headers, body)
+
+
+async def ask_permitted(exchange: Exchange) -> Reply:
+    """What the upstream says to the permitted request, or to the page it goes on with."""
+    if exchange.onward is not None:
+        return await ask(exchange, exchange.onward.path, exchange.onward.query)
+    return await ask(exchange, *fhir_request.to_upstream(exchange.permit.request))
 
 
 async def whole_body(stream: Stream, lease: Lease) -> bytes:
@@ -79,19 +79,20 @@ async def whole_body(stream: Stream, lease: Lease) -> bytes:
     return b"".join(chunks)
 
 
-def _without(status: int, headers: Mapping[str, str], permit: Permit) -> Found:
+def without(reply: Reply, *, is_read: bool) -> Found:
     """An answer other than 200: its status is read, its body is not (G36, EHR-35).
 
     A read sends nothing but an id of proper form: who calls that a bad request has no such id.
+    Raises UpstreamFault.
     """
-    is_read = permit.request.interaction is FhirInteraction.READ
+    status = reply.status
     if status in (404, 410) or (is_read and status == 400):
         return Found(outcomes.not_found())
     fault = f"the upstream answered {status}"
     if status in (400, 422) and not is_read:
         return Found(outcomes.unsupported_search(), fault=fault)
     if status in (429, 503):
-        seconds = retry_after(headers.get("retry-after", ""))
+        seconds = retry_after(_header(reply, "retry-after"))
         return Found(outcomes.busy_upstream(status, seconds), fault=fault)
     raise UpstreamFault(fault)
 
@@ -108,19 +109,17 @@ def retry_after(value: str) -> int:
     return min(max(round(seconds), 0), _RETRY_MAX_SECONDS)
 
 
-def _read(body: bytes, headers: list[tuple[str, str]], access: Access, rewriter: Rewriter) -> Found:
-    gated = gate_read(body, access, rewriter, MAX_BODY_BYTES)
-    if gated is None:
-        return Found(outcomes.not_found())
-    return Found(_ok(gated, *rewriter.headers(headers)), 1)
-
-
 @lru_cache(maxsize=1024)
 def rewriter_of(upstream_base: str, base: str) -> Rewriter:
     """The rewriter between two base URLs, made once."""
     return Rewriter.between(upstream_base, base)
 
 
-def _ok(body: bytes, *extra: tuple[str, str]) -> Answer:
+def ok(body: bytes, *extra: tuple[str, str]) -> Answer:
+    """200 with FHIR JSON that depends on a token."""
     content_type = ("content-type", outcomes.CONTENT_TYPE)
     return Answer(200, (content_type, *outcomes.PRIVATE_HEADERS, *extra), body)
+
+
+def _header(reply: Reply, wanted: str) -> str:
+    return next((value for name, value in reply.headers if name.lower() == wanted), "")

@@ -25,11 +25,17 @@ __all__ = [
     "SearchParameter",
     "parse",
     "public_url",
+    "takes_form",
     "to_upstream",
+    "with_form",
 ]
 
 #: Longest path and query together, in bytes (V3).
 MAX_URL_BYTES: Final = 8192
+#: Longest form of a search by POST, in bytes: many ids, but no payload.
+MAX_FORM_BYTES: Final = 64 * 1024
+#: The parameter of the FHIR base that leads to a further page of a search.
+PAGE: Final = "_page"
 
 _segment = re.compile(r"[A-Za-z0-9._*$-]+").fullmatch
 _operation = re.compile(r"\$[A-Za-z][A-Za-z0-9-]*").fullmatch
@@ -63,6 +69,15 @@ _INSTANCE: Final[Methods] = {
     "PATCH": FhirInteraction.PATCH,
     "DELETE": FhirInteraction.DELETE,
 }
+_WITHOUT_PARAMETERS: Final = frozenset(
+    {
+        FhirInteraction.READ,
+        FhirInteraction.VREAD,
+        FhirInteraction.CREATE,
+        FhirInteraction.UPDATE,
+        FhirInteraction.DELETE,
+    }
+)
 _Route = tuple[FhirRequest, Methods]
 # The interaction of a route is chosen by method at the end; this stands in until then.
 _ANY: Final = FhirRequest(FhirInteraction.READ)
@@ -91,18 +106,52 @@ def parse(method: str, raw_path: bytes | str, raw_query: bytes, headers: Headers
     if not is_format_given:
         header_rules.check_accept(headers)
     request = replace(route, interaction=interaction, is_head=method == "HEAD")
+    if interaction is FhirInteraction.SEARCH_SYSTEM and any(name == PAGE for name, _ in found):
+        return _page(request, found)
     return replace(request, parameters=_parameters(request, found))
+
+
+def takes_form(method: str, request: FhirRequest) -> bool:
+    """Whether this is a search of one type whose parameters (also) come in the body."""
+    return method == "POST" and _searched_type(request) is not None
+
+
+def with_form(request: FhirRequest, form: bytes) -> FhirRequest:
+    """The search that URL and form ask for together (FHIR R4 search 3.1.1.3; G7, RSVR-07).
+
+    Raises BadRequest (400, 406, 413): what both name has to be the same in both.
+    """
+    if len(form) > MAX_FORM_BYTES:
+        raise BadRequest(413, "too-long", f"A search form has at most {MAX_FORM_BYTES} bytes.")
+    query.check_no_token(form)
+    found, _ = query.take_format(query.pairs(form))
+    sent = query.search_parameters(_searched_type(request) or "", found)
+    for name in {one.name for one in sent} & {one.name for one in request.parameters}:
+        if set(request.named(name)) != {one for one in sent if one.name == name}:
+            raise BadRequest(400, "invalid", f"URL and body disagree on {name}.")
+    added = tuple(one for one in sent if one not in request.parameters)
+    is_plain = request.interaction is FhirInteraction.SEARCH_POST
+    return replace(
+        request,
+        interaction=FhirInteraction.SEARCH_TYPE if is_plain else request.interaction,
+        parameters=(*request.parameters, *added),
+    )
 
 
 def to_upstream(request: FhirRequest) -> tuple[str, str]:
     """Path below the base (no leading slash) and query, canonical. ValueError if not offered."""
-    if request.interaction is FhirInteraction.CAPABILITIES:
-        return "metadata", ""
-    if request.interaction is FhirInteraction.READ and request.resource_id:
-        return f"{request.resource_type}/{request.resource_id}", ""
-    if request.interaction is FhirInteraction.SEARCH_TYPE and request.resource_type:
-        pairs = (f"{quote(one.key, safe=':')}={_value(one)}" for one in request.parameters)
-        return request.resource_type, "&".join(pairs)
+    kind, number, version = request.resource_type, request.resource_id, request.version_id
+    match request.interaction:
+        case FhirInteraction.CAPABILITIES:
+            return "metadata", ""
+        case FhirInteraction.READ if kind and number:
+            return f"{kind}/{number}", ""
+        case FhirInteraction.VREAD if kind and number and version:
+            return f"{kind}/{number}/_history/{version}", ""
+        case FhirInteraction.HISTORY_INSTANCE if kind and number:
+            return f"{kind}/{number}/_history", _query(request)
+        case FhirInteraction.SEARCH_TYPE if kind:
+            return kind, _query(request)
     raise ValueError(f"{request.describe()} is not sent upstream")
 
 
@@ -112,8 +161,21 @@ def public_url(base: str, request: FhirRequest) -> str:
     return f"{base.rstrip('/')}/{path}" + (f"?{parameters}" if parameters else "")
 
 
+def _query(request: FhirRequest) -> str:
+    pairs = (f"{quote(one.key, safe=':')}={_value(one)}" for one in request.parameters)
+    return "&".join(pairs)
+
+
 def _value(parameter: SearchParameter) -> str:
     return quote(parameter.text, safe="/:,")
+
+
+def _searched_type(request: FhirRequest) -> str | None:
+    """The type a search asks for; None for searches of several types, and for all else."""
+    if request.interaction is FhirInteraction.COMPARTMENT_SEARCH:
+        return None if request.target_type == "*" else request.target_type
+    is_search = request.interaction in (FhirInteraction.SEARCH_TYPE, FhirInteraction.SEARCH_POST)
+    return request.resource_type if is_search else None
 
 
 def _segments(path: bytes) -> list[str]:
@@ -181,13 +243,24 @@ def _id(text: str) -> str:
     return text
 
 
+def _page(request: FhirRequest, found: query.Pairs) -> FhirRequest:
+    """A further page: the cursor stands for all of the search."""
+    if len(found) != 1:
+        raise BadRequest(400, "invalid", f"{PAGE} stands alone: follow the link as it is.")
+    cursor = SearchParameter(PAGE, (found[0][1],))
+    return replace(request, interaction=FhirInteraction.PAGE, parameters=(cursor,))
+
+
 def _parameters(request: FhirRequest, found: query.Pairs) -> tuple[SearchParameter, ...]:
     """Parameters of the interactions that are offered; of others only the names are refused."""
-    if request.interaction is FhirInteraction.SEARCH_TYPE and request.resource_type:
-        return query.search_parameters(request.resource_type, found)
+    searched = _searched_type(request)
+    if searched is not None:
+        return query.search_parameters(searched, found)
+    if request.interaction is FhirInteraction.HISTORY_INSTANCE:
+        return query.history_parameters(found)
     if request.interaction is FhirInteraction.CAPABILITIES:
         found = [pair for pair in found if pair != ("mode", "full")]
-    elif request.interaction is not FhirInteraction.READ:
+    elif request.interaction not in _WITHOUT_PARAMETERS:
         return ()
     if found:
         raise BadRequest(

@@ -49,6 +49,18 @@ def check(method: str, headers: Headers) -> None:
         raise BadRequest(400, "not-supported", "Asynchronous answers are not offered.")
 
 
+def check_form(headers: Headers) -> None:
+    """Refuse a search by POST that is no form in UTF-8. Raises BadRequest (415, G38)."""
+    found = [value.decode("latin-1") for name, value in headers if name.lower() == b"content-type"]
+    media, *parameters = (part.strip() for part in "".join(found).lower().split(";"))
+    pairs = [_pair(one) for one in parameters if one]
+    is_utf8 = all(pair in (("charset", "utf-8"), ("charset", "utf8")) for pair in pairs)
+    if media != "application/x-www-form-urlencoded" or not is_utf8:
+        raise BadRequest(
+            415, "not-supported", "A search by POST takes application/x-www-form-urlencoded."
+        )
+
+
 def check_accept(headers: Headers) -> None:
     """Refuse a request that takes no FHIR JSON in UTF-8. Raises BadRequest (406, G38)."""
     ranges = _tokens(headers, b"accept")

@@ -13,6 +13,8 @@ import orjson
 from smart.policy.facts import Deny
 
 CONTENT_TYPE: Final = "application/fhir+json; charset=utf-8"
+#: When to ask again where this server itself cannot answer.
+RETRY_AFTER_SECONDS: Final = 5
 #: On every answer that depends on a token (G50, CACH-02).
 PRIVATE_HEADERS: Final = (
     ("cache-control", "no-store"),
@@ -120,6 +122,16 @@ def not_found() -> Answer:
     return _refusal(404, "not-found", "There is no such resource.")
 
 
+def gone() -> Answer:
+    """410 for a deleted resource whose last version could have been read (G29)."""
+    return _refusal(410, "deleted", "The resource was deleted.")
+
+
+def uncountable() -> Answer:
+    """403 for a count that would take looking through too many matches (G15)."""
+    return _refusal(403, "too-costly", "There are too many matches to count. Narrow the search.")
+
+
 def no_such_base() -> Answer:
     """404 for a FHIR base that is not served: no such tenant, or no healthcare module."""
     return _refusal(404, "not-found", "There is no FHIR server at this address.")
@@ -190,7 +202,7 @@ def insufficient_authentication(realm: Realm, text: str, aal: int, max_age: int)
     return _refusal(401, "login", text, ("www-authenticate", _bearer(parameters)))
 
 
-def unavailable(retry_after_seconds: int) -> Answer:
+def unavailable(retry_after_seconds: int = RETRY_AFTER_SECONDS) -> Answer:
     """503, for instance when the audit trail cannot be written (V8)."""
     return _retry(503, "transient", "The service cannot answer now.", retry_after_seconds)
 

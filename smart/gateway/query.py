@@ -33,11 +33,19 @@ _VALUES: Final = {
     "number": re.compile(_PREFIX + _NUMBER),
     "quantity": re.compile(rf"{_PREFIX}{_NUMBER}(?:\|[^|]*\|[^|]*)?"),
 }
+_INSTANT: Final = re.compile(
+    r"[0-9]{4}(?:-[0-9]{2}(?:-[0-9]{2}(?:T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?"
+    r"(?:Z|[+-][0-9]{2}:[0-9]{2}))?)?)?"
+)
 _RESULT_VALUES: Final = {
     "_count": re.compile(r"[0-9]{1,9}"),
+    "_elements": re.compile(r"[a-z][A-Za-z]{0,63}(?:,[a-z][A-Za-z]{0,63}){0,99}"),
+    "_summary": re.compile(r"true|text|data|count|false"),
     "_total": re.compile(r"none|estimate|accurate"),
     "_sort": re.compile(r"-?[A-Za-z_][A-Za-z0-9_-]*(?:,-?[A-Za-z_][A-Za-z0-9_-]*)*"),
 }
+_INCLUDES: Final = ("_include", "_revinclude")
+_include = re.compile(r"\*|([A-Za-z]+):(\*|[A-Za-z_][A-Za-z0-9_-]*)(?::([A-Za-z]+))?").fullmatch
 _bad_percent = re.compile(rb"%(?![0-9A-Fa-f]{2})").search
 _visible = re.compile(rb"[\x21-\x7e]*").fullmatch
 _control = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]").search
@@ -53,13 +61,15 @@ Pairs = list[tuple[str, str]]
 def decode(raw: bytes) -> str:
     """Percent-decoding, once and strict: UTF-8, no control characters. Raises BadRequest (400)."""
     if not _visible(raw) or _bad_percent(raw):
-        raise BadRequest(400, "invalid", "The URL has characters or percent signs not allowed.")
+        raise BadRequest(
+            400, "invalid", "URL or form have characters or percent signs not allowed."
+        )
     try:
         text = unquote_to_bytes(raw).decode("utf-8")
     except UnicodeDecodeError:
-        raise BadRequest(400, "invalid", "The URL is not UTF-8.") from None
+        raise BadRequest(400, "invalid", "URL or form are not UTF-8.") from None
     if _control(text):
-        raise BadRequest(400, "invalid", "The URL has control characters.")
+        raise BadRequest(400, "invalid", "URL or form have control characters.")
     return text
 
 
@@ -91,8 +101,23 @@ def search_parameters(resource_type: str, found: Pairs) -> tuple[SearchParameter
     parameters = tuple(_parameter(resource_type, name, value) for name, value in found)
     single = [one.name for one in parameters if one.name in _RESULT_VALUES]
     if len(single) != len(set(single)):
-        raise BadRequest(400, "invalid", "_count, _sort and _total can be given once only.")
+        once = ", ".join(_RESULT_VALUES)
+        raise BadRequest(400, "invalid", f"These can be given once only: {once}.")
+    _check_shape(parameters)
     return parameters
+
+
+def history_parameters(found: Pairs) -> tuple[SearchParameter, ...]:
+    """The parameters of a history (FHIR R4 http 3.1.0.11). Raises BadRequest (400)."""
+    known = {"_count": re.compile(r"[1-9][0-9]{0,8}"), "_since": _INSTANT}
+    for name, value in found:
+        if name not in known:
+            raise BadRequest(400, "not-supported", f"A history takes no parameter {name[:_SHOWN]}.")
+        if not known[name].fullmatch(value):
+            raise BadRequest(400, "invalid", f"The value of {name} is not valid.")
+    if len({name for name, _ in found}) != len(found):
+        raise BadRequest(400, "invalid", "_count and _since can be given once only.")
+    return tuple(SearchParameter(name, (value,)) for name, value in found)
 
 
 def check_no_token(raw_query: bytes) -> None:
@@ -151,6 +176,35 @@ def _check_result_parameter(parameter: SearchParameter) -> None:
     expected = _RESULT_VALUES.get(parameter.name)
     if expected and not expected.fullmatch(parameter.text):
         raise BadRequest(400, "invalid", f"The value of {parameter.name} is not valid.")
+    if parameter.name in _INCLUDES:
+        _check_include(parameter)
+
+
+def _check_include(parameter: SearchParameter) -> None:
+    """Its types and parameter are known; whether they may be used is for the policy to say."""
+    found = _include(parameter.text)
+    if found is None:
+        raise BadRequest(400, "invalid", f"{parameter.name} is [Type]:[parameter].")
+    source, name, target = found.groups()
+    types = [one for one in (source, target) if one is not None]
+    if not set(types) <= RESOURCE_TYPES:
+        raise BadRequest(400, "not-supported", f"{parameter.name} names an unknown type.")
+    if name is None or name == "*":
+        return
+    definition = find(source, name)
+    if definition is None or definition.type != "reference":
+        raise BadRequest(
+            400, "not-supported", f"{source} has no reference {name[:_SHOWN]} to include by."
+        )
+
+
+def _check_shape(parameters: tuple[SearchParameter, ...]) -> None:
+    """What cannot be asked for together (FHIR R4 search 3.1.1.5.8). Raises BadRequest (400)."""
+    texts = {one.name: one.text for one in parameters}
+    if "_elements" in texts and "_summary" in texts:
+        raise BadRequest(400, "invalid", "_elements and _summary exclude each other.")
+    if texts.get("_summary") == "text" and not texts.keys().isdisjoint(_INCLUDES):
+        raise BadRequest(400, "invalid", "_summary=text brings no included resources.")
 
 
 def _check_filter(resource_type: str, parameter: SearchParameter) -> None:

@@ -1,35 +1,31 @@
 """From a request below a FHIR base to its answer (security-checklist 4, rules a to c)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Final
 
 import orjson
 
 from audit.events import Event
 from audit.record import AuditUnavailableError, arecord
 from authfi import __version__
-from authfi.lib.egress import Kind
 from authfi.lib.tenancy import TenantRef
-from smart import activation, cors, tokens, upstream
-from smart.gateway import body, budget, capability, fetch, fhir_request, outcomes, trail, writes
+from smart import activation, cors, smart1_apps, tokens
+from smart.gateway import body, budget, capability, fhir_request, outcomes, queries, trail, writes
+from smart.gateway import headers as header_rules
 from smart.gateway.body import ReadBody
-from smart.gateway.budget import Lease, OverloadedError
-from smart.gateway.fetch import Found
-from smart.gateway.outcomes import Answer, BadRequest, Realm, UpstreamFault
+from smart.gateway.budget import OverloadedError
+from smart.gateway.outcomes import Answer, BadRequest, Realm
+from smart.gateway.queries import Caller
 from smart.gateway.writes import Attempt
 from smart.models import HealthcareModule
-from smart.policy.decision import decide
-from smart.policy.facts import Deny, Facts, Permit, Served
 from smart.policy.request import FhirInteraction, FhirRequest
 from smart.policy.write_rules import LETTERS
 from smart.tokens import AccessToken, InvalidTokenError
-from smart.upstream import NotActiveError, Upstream, UpstreamError
 from tenants.http import fhir_base, resource_metadata
 from tenants.models import Tenant
 
-RETRY_AFTER_SECONDS: Final = 5
 #: The one path open to everyone, on errors too (RSVR-15, CORS-01).
-METADATA: Final = b"/metadata"
+METADATA = b"/metadata"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +54,7 @@ async def respond(request: Request, tenant: Tenant) -> Answer:
     try:
         answer = await _answer(request, tenant)
     except AuditUnavailableError:
-        answer = outcomes.unavailable(RETRY_AFTER_SECONDS)
+        answer = outcomes.unavailable()
     readable: cors.Allowed = cors.ANY if request.path == METADATA else allowed
     return _with(answer, cors.cors_headers(origin, readable))
 
@@ -77,19 +73,39 @@ async def _answer(request: Request, tenant: Tenant) -> Answer:
     if isinstance(parsed, BadRequest) and is_open:
         return outcomes.from_bad_request(parsed, realm)
     if isinstance(parsed, FhirRequest) and parsed.interaction is FhirInteraction.CAPABILITIES:
-        return _capabilities(base, tenant.name, module)
+        return _capabilities(base, tenant, module, await smart1_apps.aoauth_uris(tenant.ref))
     caller = await _authenticated(request, tenant.ref, realm, module)
     if isinstance(caller, Answer):
         return caller
     if isinstance(parsed, BadRequest):
         await arecord(_malformed(request, caller.token, parsed))
         return outcomes.from_bad_request(parsed, realm)
+    if fhir_request.takes_form(request.method, parsed):
+        searched = await _with_form(parsed, request, caller)
+        if isinstance(searched, Answer):
+            return searched
+        parsed = searched
     if parsed.interaction in LETTERS:
         return await writes.respond(_attempt(parsed, caller, request))
-    return await _decided(parsed, caller)
+    return await queries.respond(parsed, caller)
 
 
-def _attempt(parsed: FhirRequest, caller: "_Caller", request: Request) -> Attempt:
+async def _with_form(parsed: FhirRequest, request: Request, caller: Caller) -> FhirRequest | Answer:
+    """The search with the parameters in its body, or a refusal (G7, G38, RSVR-07)."""
+    try:
+        header_rules.check_form(request.headers)
+        with budget.lease() as lease:
+            return fhir_request.with_form(parsed, await request.read_body(lease))
+    except OverloadedError:
+        return outcomes.unavailable()
+    except BadRequest as error:
+        misused = trail.misplaced_token(error.diagnostics)
+        malformed = _malformed(request, caller.token, error)
+        await arecord(misused if error.is_token_misuse else malformed)
+        return outcomes.from_bad_request(error, caller.realm)
+
+
+def _attempt(parsed: FhirRequest, caller: Caller, request: Request) -> Attempt:
     return Attempt(
         request=parsed,
         raw_token=caller.raw,
@@ -109,13 +125,16 @@ def _parsed(request: Request) -> FhirRequest | BadRequest:
         return error
 
 
-def _capabilities(base: str, name: str, module: HealthcareModule) -> Answer:
+def _capabilities(
+    base: str, tenant: Tenant, module: HealthcareModule, oauth_uris: Mapping[str, str]
+) -> Answer:
     document = capability.statement(
         base=base,
-        name=name,
+        name=tenant.name,
         version=__version__,
         date=module.checked_at.isoformat(timespec="seconds"),
         upstream=module.capabilities,
+        oauth_uris=oauth_uris,
     )
     headers = (
         ("content-type", outcomes.CONTENT_TYPE),
@@ -136,20 +155,9 @@ def _malformed(request: Request, token: AccessToken, error: BadRequest) -> Event
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Caller:
-    """Who asks where: the token as it was sent and as it was verified, the server it is for."""
-
-    raw: str
-    token: AccessToken
-    tenant: TenantRef
-    realm: Realm
-    module: HealthcareModule
-
-
 async def _authenticated(
     request: Request, tenant: TenantRef, realm: Realm, module: HealthcareModule
-) -> _Caller | Answer:
+) -> Caller | Answer:
     """The caller by the token, or a 401 (RSVR-01, RSVR-02, RSVR-05)."""
     scheme, _, raw = request.header(b"authorization").partition(" ")
     raw = raw.strip()
@@ -161,81 +169,11 @@ async def _authenticated(
     except InvalidTokenError as error:
         await arecord(trail.bad_token(error.reason))
         return _invalid(error, realm)
-    return _Caller(raw, token, tenant, realm, module)
+    return Caller(raw, token, tenant, realm, module)
 
 
 def _invalid(error: InvalidTokenError, realm: Realm) -> Answer:
     return outcomes.unauthorized(realm, was_token_sent=True, is_expired=error.is_expired)
-
-
-async def _decided(request: FhirRequest, caller: _Caller) -> Answer:
-    token = caller.token
-    try:
-        server = await upstream.aresolve(caller.tenant)
-    except (NotActiveError, UpstreamError) as error:
-        await _told(trail.failed(request, token, str(error)), request, caller)
-        return outcomes.bad_gateway()
-    decision = decide(
-        Facts(
-            request=request,
-            scopes=token.scopes,
-            patient=token.patient,
-            fhir_user=token.fhir_user,
-            base=caller.realm.base,
-            upstream=server.base_url,
-            served=_served(caller.module, request),
-        )
-    )
-    if isinstance(decision, Deny):
-        await _told(trail.denied(request, token, decision), request, caller)
-        return outcomes.from_deny(decision, caller.realm)
-    with budget.lease() as lease:
-        return await _permitted(request, caller, decision, server, lease)
-
-
-def _served(module: HealthcareModule, request: FhirRequest) -> Served:
-    return Served.of(module.capabilities.get(request.resource_type, {}))
-
-
-async def _permitted(
-    request: FhirRequest, caller: _Caller, permit: Permit, server: Upstream, lease: Lease
-) -> Answer:
-    """Ask upstream, judge what comes back, store the event, and only then answer (V8).
-
-    The upstream may have been slow: the token is asked once more before its answer leaves (G51).
-    """
-    token, realm = caller.token, caller.realm
-    try:
-        found = await fetch.fetch(permit, server, realm.base, lease)
-        await tokens.aauthenticate(caller.raw, tenant=caller.tenant, audience=realm.base)
-    except (UpstreamError, UpstreamFault, OverloadedError) as error:
-        await _told(trail.failed(request, token, str(error)), request, caller)
-        return _failure(error)
-    except InvalidTokenError as error:
-        await _told(trail.ended(request, token, error.reason), request, caller)
-        return _invalid(error, realm)
-    await _told(_event(request, token, permit, found), request, caller)
-    return found.answer
-
-
-async def _told(event: Event, request: FhirRequest, caller: _Caller) -> None:
-    """Store the event, under every patient it is about, in one commit (D7)."""
-    await arecord(*trail.per_patient(event, request, caller.realm.base))
-
-
-def _failure(error: Exception) -> Answer:
-    if isinstance(error, OverloadedError):
-        return outcomes.unavailable(RETRY_AFTER_SECONDS)
-    is_slow = isinstance(error, UpstreamError) and error.kind is Kind.TIMEOUT
-    return outcomes.gateway_timeout() if is_slow else outcomes.bad_gateway()
-
-
-def _event(request: FhirRequest, token: AccessToken, permit: Permit, found: Found) -> Event:
-    if found.fault:
-        return trail.failed(request, token, found.fault)
-    if found.answer.status == 404:
-        return trail.not_found(request, token)
-    return trail.allowed(request, token, permit, returned=found.returned)
 
 
 def _with(answer: Answer, extra: dict[str, str]) -> Answer:

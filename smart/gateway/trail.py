@@ -22,6 +22,7 @@ _KIND: Final[dict[FhirInteraction, str]] = {
     FhirInteraction.SEARCH_POST: "SEARCH",
     FhirInteraction.SEARCH_SYSTEM: "SEARCH",
     FhirInteraction.COMPARTMENT_SEARCH: "SEARCH",
+    FhirInteraction.PAGE: "SEARCH",
     FhirInteraction.HISTORY_TYPE: "SEARCH",
     FhirInteraction.HISTORY_SYSTEM: "SEARCH",
     FhirInteraction.CREATE: "CREATE",
@@ -87,13 +88,17 @@ def ended(request: FhirRequest, token: AccessToken, reason: str) -> Event:
     )
 
 
-def per_patient(event: Event, request: FhirRequest, base: str) -> tuple[Event, ...]:
-    """The event, and the same for each other patient the request names (A3).
+def per_patient(
+    event: Event, request: FhirRequest, base: str, patients: Collection[str] = ()
+) -> tuple[Event, ...]:
+    """The event under each patient: of the token, named by the request, or in the answer (A3).
 
     Who tried to open a record is found in that record's own trail, refused or not.
     """
-    others = [one for one in patients_named(request, base) if one != event.patient]
-    return event, *(replace(event, patient=one) for one in others[:_MAX_PATIENTS])
+    named = [one for one in patients_named(request, base) if one != event.patient]
+    others = [*named[:_MAX_PATIENTS], *sorted(patients)]
+    found = dict.fromkeys(one for one in (event.patient, *others) if one) or {"": None}
+    return tuple(replace(event, patient=one) for one in found)
 
 
 def malformed(token: AccessToken, *, method: str, url: str, reason: str, status: int) -> Event:

@@ -75,7 +75,8 @@ def _permit(facts: Facts) -> Permit:
     reason = f"{texts} covers {request.describe()}."
     access = _access(facts, levels)
     if request.interaction is not FhirInteraction.SEARCH_TYPE:
-        return Permit("scope.covers", reason, request, access)
+        has_history = "history-instance" in facts.served.interactions
+        return Permit("scope.covers", reason, request, access, has_history=has_history)
     sent = bounded_search(facts, levels)
     return Permit(
         "scope.covers",

@@ -113,6 +113,7 @@ class Permit:
     what the gateway does with the resources that leave, `notes` what it tells with them.
     `is_nothing` marks a search that can only be empty. `limit` is how many matches to show where
     they are thinned out one by one, so that the pages of the server behind must not show.
+    `has_history` says that the server behind can tell what a deleted resource was (G29).
     """
 
     rule: str
@@ -123,6 +124,7 @@ class Permit:
     notes: tuple[str, ...] = ()
     is_nothing: bool = False
     limit: int | None = None
+    has_history: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ class FhirInteraction(StrEnum):
     SEARCH_POST = "search by POST"
     SEARCH_SYSTEM = "search-system"
     COMPARTMENT_SEARCH = "compartment search"
+    PAGE = "further page"
     HISTORY_INSTANCE = "history-instance"
     HISTORY_TYPE = "history-type"
     HISTORY_SYSTEM = "history-system"

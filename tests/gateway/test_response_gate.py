@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from smart.gateway.bundles import Part, open_bundle, searchset
 from smart.gateway.outcomes import UpstreamFault
-from smart.gateway.response_gate import GatedBundle, Page, gate_read, judge, judge_bundle
+from smart.gateway.response_gate import Kept, judge, open_resource, sift
 from smart.gateway.rewrite import Rewriter
 from smart.policy.facts import Access
 from smart.policy.references import bases_of
@@ -18,8 +19,6 @@ from smart.scopes.syntax import Interaction, Level, parse_scopes
 UPSTREAM = "http://127.0.0.1:9000/fhir"
 PUBLIC = "https://auth.example/t/mercy/fhir"
 REWRITER = Rewriter.between(UPSTREAM, PUBLIC)
-SELF = f"{PUBLIC}/Observation?patient=A"
-LIMIT = 1_000_000
 LAB = "http://terminology.hl7.org/CodeSystem/observation-category|laboratory"
 
 
@@ -56,12 +55,18 @@ def bundle(*resources: Any, **changes: Any) -> bytes:
     return orjson.dumps(whole | {"entry": entries} | changes)
 
 
-def gate(body: bytes, allowed: Access = ALL, page: Page | None = None) -> GatedBundle:
-    return judge_bundle(body, allowed, REWRITER, page or Page(SELF), LIMIT)
+def gate(body: bytes, allowed: Access = ALL) -> list[Kept]:
+    return sift(open_bundle(body, "searchset").entries, allowed)
 
 
-def ids(gated: GatedBundle) -> list[str]:
-    return [one["resource"]["id"] for one in orjson.loads(gated.body).get("entry", [])]
+def ids(kept: list[Kept]) -> list[str]:
+    return [one.key[1] for one in kept]
+
+
+def written(kept: list[Kept]) -> dict[str, Any]:
+    parts = [Part(*one.key, one.entry.raw) for one in kept]
+    found: dict[str, Any] = orjson.loads(searchset(parts, [], REWRITER, total=len(parts)))
+    return found
 
 
 @pytest.mark.spec("G11", "G12", "G13", "G42")
@@ -109,30 +114,11 @@ def test_own_user_needs_no_scope_but_is_that_one_resource():
     assert not judge(person | {"id": "8"}, own)
 
 
-@pytest.mark.spec("GRAN-03", "G35")
-def test_a_read_passes_its_own_bytes_or_nothing():
-    only = access("patient/*.rs", only=("Observation", "1"))
-    text = (
-        '{ "resourceType": "Observation", "id": "1", "subject": {"reference": "'
-        + UPSTREAM
-        + '/Patient/A"}, "valueQuantity": {"value": 1.00} }'
-    )
-    passed = gate_read(text.encode(), only, REWRITER, LIMIT)
-    assert passed == text.replace(UPSTREAM, PUBLIC).encode()
-    assert gate_read(orjson.dumps(observation(1, "B")), only, REWRITER, LIMIT) is None
-    assert (
-        gate_read(orjson.dumps({"resourceType": "OperationOutcome"}), only, REWRITER, LIMIT) is None
-    )
-
-
-@pytest.mark.spec("G22", "G36", "G39")
-@pytest.mark.parametrize(
-    "body",
-    [b"<html>", b"", b'{"a":1', b'{"id":"1","id":"2"}', b'"' + b"x" * LIMIT + b'"'],
-)
+@pytest.mark.spec("G22", "G36")
+@pytest.mark.parametrize("body", [b"<html>", b"", b'{"a":1', b'{"id":"1","id":"2"}'])
 def test_a_read_that_is_no_resource_is_a_fault(body):
     with pytest.raises(UpstreamFault):
-        gate_read(body, ALL, REWRITER, LIMIT)
+        open_resource(body)
 
 
 @pytest.mark.spec("G15", "GRAN-02", "GRAN-11")
@@ -145,14 +131,13 @@ def test_a_bundle_keeps_what_may_leave_and_counts_it_itself():
         {"resourceType": "OperationOutcome", "id": "5"},
         observation(6),
     )
-    gated = gate(body, LAB_ONLY)
-    assert gated.kept == (("Observation", "1"), ("Observation", "6"))
-    assert gated.dropped == 4
-    assert orjson.loads(gated.body) == {
+    kept = gate(body, LAB_ONLY)
+    assert [one.key for one in kept] == [("Observation", "1"), ("Observation", "6")]
+    assert written(kept) == {
         "resourceType": "Bundle",
         "type": "searchset",
         "total": 2,
-        "link": [{"relation": "self", "url": SELF}],
+        "link": [],
         "entry": [
             {
                 "fullUrl": f"{PUBLIC}/Observation/{number}",
@@ -162,14 +147,6 @@ def test_a_bundle_keeps_what_may_leave_and_counts_it_itself():
             for number in (1, 6)
         ],
     }
-
-
-@pytest.mark.spec("GRAN-11", "G15")
-def test_nothing_left_is_an_empty_result():
-    answer = orjson.loads(gate(bundle(observation(1, "B"))).body)
-    assert answer["total"] == 0
-    assert "entry" not in answer
-    assert gate(bundle(entry=[])).dropped == 0
 
 
 @pytest.mark.spec("G36")
@@ -185,56 +162,11 @@ def test_nothing_left_is_an_empty_result():
         b'{"resourceType":"Bundle","type":"searchset","entry":{}}',
         b'{"resourceType":"Bundle","type":"searchset","entry":[7]}',
         b'{"resourceType":"Bundle","type":"searchset","link":[{"url":7}]}',
-        b'{"resourceType":"Bundle","type":"searchset","link":"' + b"x" * LIMIT + b'"}',
     ],
 )
 def test_what_is_no_searchset_is_a_fault(body):
     with pytest.raises(UpstreamFault):
         gate(body)
-
-
-NEXT = {"link": [{"relation": "next", "url": f"{UPSTREAM}?_getpages=secret"}]}
-
-
-@pytest.mark.spec("G34", "G35")
-def test_next_is_sealed_and_no_total_is_claimed():
-    page = Page(SELF, seal=lambda url: f"{PUBLIC}?page={len(url)}")
-    answer = orjson.loads(gate(bundle(observation(1), **NEXT), ALL, page).body)
-    assert answer["link"] == [
-        {"relation": "self", "url": SELF},
-        {"relation": "next", "url": f"{PUBLIC}?page={len(NEXT['link'][0]['url'])}"},
-    ]
-    assert "total" not in answer
-
-
-def test_without_a_seal_the_page_says_that_there_is_more():
-    gated = gate(bundle(observation(1), **NEXT))
-    answer = orjson.loads(gated.body)
-    assert [link["relation"] for link in answer["link"]] == ["self"]
-    assert "total" not in answer
-    outcome = answer["entry"][-1]
-    assert outcome["search"] == {"mode": "outcome"}
-    assert outcome["resource"]["issue"][0]["severity"] == "warning"
-    assert gated.kept == (("Observation", "1"),)
-    assert b"secret" not in gated.body
-
-
-@pytest.mark.spec("G15")
-def test_a_later_page_claims_no_total():
-    assert "total" not in orjson.loads(
-        gate(bundle(observation(1)), ALL, Page(SELF, is_first=False)).body
-    )
-
-
-@pytest.mark.spec("G35")
-def test_an_address_that_survives_stops_the_answer():
-    leak = observation(1) | {"note": [{"text": "see http://127.0.0.1:9000/admin"}]}
-    with pytest.raises(UpstreamFault):
-        gate(bundle(leak))
-    assert gate(bundle(leak | {"subject": {"reference": "Patient/B"}}, observation(2))).dropped == 1
-    page = Page(SELF, seal=lambda url: url.replace("fhir", "pages"))
-    with pytest.raises(UpstreamFault):
-        gate(bundle(**NEXT), ALL, page)
 
 
 def test_entries_that_are_no_clean_resources_are_dropped():
@@ -245,14 +177,14 @@ def test_entries_that_are_no_clean_resources_are_dropped():
         + orjson.dumps(observation(2))
         + b"}]}"
     )
-    gated = gate(text)
-    assert ids(gated) == ["2"]
-    assert gated.dropped == 4
+    assert ids(gate(text)) == ["2"]
 
 
 def test_decimals_keep_their_precision():
     body = bundle(observation(1)).replace(b'"id":"1"', b'"id":"1","valueDecimal":1.500')
-    assert b'"valueDecimal":1.500' in gate(body).body
+    (kept,) = gate(body)
+    part = Part(*kept.key, kept.entry.raw)
+    assert b'"valueDecimal":1.500' in searchset([part], [], REWRITER, total=None)
 
 
 @pytest.mark.spec("RSVR-08")
@@ -335,8 +267,8 @@ def _is_expected(resource: dict[str, Any], grants: list[str]) -> bool:
 @given(st.lists(RESOURCES, max_size=8), GRANTS)
 def test_of_any_bundle_only_own_and_covered_entries_survive(resources, grants):
     allowed = access(" ".join(grants), *TYPES)
-    gated = gate(bundle(*resources), allowed)
-    entries = orjson.loads(gated.body).get("entry", [])
+    kept = gate(bundle(*resources), allowed)
+    entries = written(kept).get("entry", [])
     # The upstream's own base is rewritten, so compare after the same rewriting.
     expected = [
         orjson.loads(orjson.dumps(one).decode().replace(UPSTREAM, PUBLIC))
@@ -344,6 +276,4 @@ def test_of_any_bundle_only_own_and_covered_entries_survive(resources, grants):
         if _is_expected(one, grants)
     ]
     assert [entry["resource"] for entry in entries] == expected
-    assert orjson.loads(gated.body)["total"] == len(expected)
-    assert gated.dropped == len(resources) - len(expected)
-    assert b"127.0.0.1:9000" not in gated.body
+    assert b"127.0.0.1:9000" not in orjson.dumps(entries)

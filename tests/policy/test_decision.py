@@ -9,6 +9,7 @@ from smart.policy.decision import Deny, Facts, Permit, decide
 from smart.policy.facts import Served
 from smart.policy.levels import letters
 from smart.policy.request import FhirInteraction, FhirRequest
+from smart.policy.rules import READS
 from smart.policy.search_parameters import definitions
 from smart.scopes.syntax import parse_scopes
 
@@ -391,10 +392,11 @@ def test_a_refusal_lists_some_of_many_scopes():
 
 
 @pytest.mark.parametrize("interaction", list(FhirInteraction))
-def test_nothing_but_read_search_and_metadata_is_ever_permitted(interaction):
-    request = FhirRequest(interaction, "Observation", "1", target_type="Observation")
-    decision = decide(facts("Observation", request=request))
-    offered = {FhirInteraction.READ, FhirInteraction.SEARCH_TYPE, FhirInteraction.CAPABILITIES}
+def test_nothing_but_reads_search_and_metadata_is_ever_permitted(interaction):
+    request = FhirRequest(interaction, "Observation", "1", "1", target_type="Observation")
+    served = Served(interactions=frozenset(FhirInteraction))
+    decision = decide(facts("Observation", request=request, served=served))
+    offered = READS | {FhirInteraction.SEARCH_TYPE, FhirInteraction.CAPABILITIES}
     assert isinstance(decision, Permit) == (interaction in offered)
     if interaction not in offered:
         with pytest.raises(ValueError, match="not sent upstream"):
