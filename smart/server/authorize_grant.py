@@ -9,11 +9,13 @@ from django.http import HttpResponse
 from django.utils import timezone
 
 from audit import events, record
+from authfi.accounts import people
 from authfi.accounts.models import User
 from authfi.accounts.signin import Assurance
 from authfi.lib.transaction import transaction
 from consent.models import Consent
 from smart import launch as launches
+from smart import role_rules
 from smart.models import AuthorizationCode, AuthorizationRequest, Grant, HealthcareModule
 from smart.scopes import match
 from smart.scopes.match import LeftOut, Reason
@@ -82,8 +84,10 @@ def offer(asked: Pending, user: User, actor: events.Actor) -> Offer:
         has_fhir_user=bool(user.fhir_user),
         has_records=patient_context.has_records(user),
     )
-    scopes = ceiling.fit(narrowed.granted, situation)
-    left_out = (*narrowed.left_out, *ceiling.barred_by_role(narrowed.granted, situation))
+    by_role = role_rules.within_roles(narrowed.granted, people.roles_of(user))
+    scopes = ceiling.fit(by_role.granted, situation)
+    barred = ceiling.barred_by_role(by_role.granted, situation)
+    left_out = (*narrowed.left_out, *by_role.left_out, *barred)
     made = Offer(context, scopes, left_out, situation, actor)
     if not ceiling.is_usable(scopes):
         record.record(*_reduced(asked, made, ()))
@@ -215,8 +219,8 @@ def _code(asked: Pending, grant: Grant, user: User) -> str:
         "redirect_uri": asked.redirect_uri,
         "response_type": "code",
         "state": asked.state,
-        "code_challenge": asked.code_challenge,
-        "code_challenge_method": "S256",
+        "code_challenge": asked.code_challenge or None,
+        "code_challenge_method": "S256" if asked.code_challenge else None,
         "nonce": asked.nonce,
         "user": user,
         "grant": grant,

@@ -13,7 +13,7 @@ from smart.scopes.syntax import ClinicalScope, ContextScope, Level, Scope, parse
 #: What launches can be granted, because sign-in, consent and the gateway enforce it.
 ENFORCED: Final = parse_scopes(
     "openid fhirUser launch launch/patient launch/encounter offline_access online_access "
-    "patient/*.rs user/*.rs"
+    "patient/*.cruds user/*.cruds"
 )
 
 #: Scopes that make access last; without one there is no refresh token (REFR-17).

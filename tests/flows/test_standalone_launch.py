@@ -174,14 +174,18 @@ def test_what_is_left_out_is_told_and_audited(pat_flow, mercy):
         "user/Patient.rs system/Patient.rs patient/Transport.rs launch/encounter"
     )
     body = pat_flow.exchange(pat_flow.code(scope=asked)).json()
-    assert body["scope"] == "launch/patient patient/*.rs patient/Observation.read"
+    first, everything, *written, last = body["scope"].split()
+    assert (first, everything) == ("launch/patient", "patient/*.rs")
+    assert last == "patient/Observation.read"
+    assert "patient/Observation.cud" in written
+    assert not [scope for scope in written if "MedicationRequest" in scope or "*" in scope]
     assert "refresh_token" not in body
     [(_, outcome, details)] = trail(mercy, "scope.reduced")
     assert outcome == "success"
     assert details["left_out"] == {
         "fhirUser": "not_in_context",
         "online_access": "not_allowed",
-        "patient/*.cruds": "narrowed",
+        "patient/*.cruds": "role",
         "user/Patient.rs": "not_allowed",
         "system/Patient.rs": "not_allowed",
         "patient/Transport.rs": "unknown",
