@@ -1,4 +1,4 @@
-"""The ASGI application: the FHIR gateway's own lane in front of Django (design D6, D15)."""
+"""The ASGI application: gateway and machine endpoints in lanes before Django's (D6, D15)."""
 
 import os
 import re
@@ -15,17 +15,19 @@ django_application = get_asgi_application()
 
 from authfi.lib import bodies, outbound  # noqa: E402 (these need the app registry)
 from smart.gateway.app import gateway  # noqa: E402
+from smart.server.lane import lane_before  # noqa: E402
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 
 # Discovery below the FHIR base is the authorization server's, not the gateway's.
+_other_requests = bodies.bounded(lane_before(django_application))
 _FHIR_PATH = re.compile(r"^/t/([a-z0-9-]{1,63})/fhir(?!/\.well-known/)(?:/|$)")
 
 
 async def application(scope: Scope, receive: Receive, send: Send) -> None:
-    """Hand `/t/{tenant}/fhir` to the gateway, all else to Django."""
+    """Hand `/t/{tenant}/fhir` to the gateway, all else to the slim lane and Django behind it."""
     if scope["type"] == "lifespan":
         await _lifespan(receive, send)
         return
@@ -35,7 +37,7 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
     if match:
         await gateway(scope, receive, send, slug=match[1])
     else:
-        await bodies.bounded(django_application)(scope, receive, send)
+        await _other_requests(scope, receive, send)
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:

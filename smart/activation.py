@@ -114,6 +114,12 @@ def module() -> HealthcareModule | None:
     return found
 
 
+def remembered_at(tenant_id: UUID) -> float:
+    """When this process last read the module, 0 where it must read it again: tells a change."""
+    hit = _modules.get(tenant_id)
+    return hit[0] if hit and time.monotonic() - hit[0] < CACHE_SECONDS else 0.0
+
+
 async def amodule(tenant: TenantRef) -> HealthcareModule | None:
     """`module` for async code: from memory, else with one thread hop."""
     hit = _modules.get(tenant.id)

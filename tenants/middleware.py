@@ -3,7 +3,8 @@
 import re
 import secrets
 from collections.abc import Callable
-from ipaddress import ip_address
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
@@ -31,7 +32,7 @@ def request_middleware(get_response: GetResponse) -> GetResponse:
             ),
             user_agent=request.headers.get("User-Agent", "")[:200],
         )
-        if not _is_trusted_proxy(request.META.get("REMOTE_ADDR", "")):
+        if not is_trusted_proxy(request.META.get("REMOTE_ADDR", "")):
             request.META.pop("HTTP_X_FORWARDED_PROTO", None)  # not a proxy's word
         with requestinfo.serving(info):
             if request.path_info not in PROBES:
@@ -70,23 +71,27 @@ def client_ip(peer: str, forwarded_for: str) -> str:
     """The address the request comes from: the last hop that is not a trusted proxy (A2)."""
     hops = [peer, *reversed([hop.strip() for hop in forwarded_for.split(",") if hop.strip()])]
     for hop in hops:
-        if not _is_trusted_proxy(hop):
+        if not is_trusted_proxy(hop):
             return hop if _is_address(hop) else peer
     return hops[-1]
 
 
-def _is_trusted_proxy(hop: str) -> bool:
-    if not settings.TRUSTED_PROXIES or not _is_address(hop):
-        return False
-    return any(ip_address(hop) in network for network in settings.TRUSTED_PROXIES)
+def is_trusted_proxy(hop: str) -> bool:
+    """Whether an address is one of the proxies that the settings believe."""
+    address = _address(hop) if settings.TRUSTED_PROXIES else None
+    return address is not None and any(address in one for one in settings.TRUSTED_PROXIES)
 
 
 def _is_address(text: str) -> bool:
+    return _address(text) is not None
+
+
+@lru_cache(maxsize=1024)
+def _address(text: str) -> IPv4Address | IPv6Address | None:
     try:
-        ip_address(text)
+        return ip_address(text)
     except ValueError:
-        return False
-    return True
+        return None
 
 
 def _canonical_host(request: HttpRequest) -> HttpResponse | None:

@@ -76,6 +76,12 @@ def cached(tenant_id: UUID) -> Keys | None:
     return found if found and time.monotonic() - found.loaded_at < CACHE_SECONDS else None
 
 
+def cached_at(tenant_id: UUID) -> float:
+    """When this process last read the keys, 0 where it must read them again: tells a change."""
+    found = cached(tenant_id)
+    return found.loaded_at if found else 0.0
+
+
 def forget(tenant_id: UUID) -> None:
     """Drop a tenant's keys from this process's memory."""
     with _lock:

@@ -1,18 +1,18 @@
 """Machine endpoints as plain functions from a parsed form to an answer (D15; O12, CACH-01).
 
-`serve` reads the HTTP request for whichever lane carries it; `django_view` is Django's adapter.
+`serve` reads the HTTP request for whichever lane carries it: Django, by `FormView`, or
+`smart.server.lane`.
 """
 
-import json
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 from urllib.parse import parse_qsl
 
+import orjson
 from django.core.exceptions import RequestDataTooBig
 from django.http import HttpResponse, UnreadablePostError
-from django.views.decorators.csrf import csrf_exempt
 
 from audit import events, record
 from audit.record import AuditUnavailableError
@@ -28,6 +28,7 @@ from smart.server.errors import (
 from tenants.http import TenantRequest
 
 FORM: Final = "application/x-www-form-urlencoded"
+JSON: Final = "application/json"
 MAX_BODY_BYTES: Final = 65_536
 MAX_FIELDS: Final = 50
 NO_STORE: Final = {"Cache-Control": "no-store", "Pragma": "no-cache"}
@@ -94,40 +95,63 @@ def error_response(error: OAuthError, headers: Mapping[str, str] | None = None) 
     return OAuthResponse(status_of(error.error), body_of(error), {**retry, **(headers or {})})
 
 
-def django_view(
-    handler: Handler, *, refusal_code: events.Code
-) -> Callable[[TenantRequest], HttpResponse]:
-    """A Django view around a handler (see `serve`)."""
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer ready to be sent."""
 
-    @csrf_exempt
-    def view(request: TenantRequest) -> HttpResponse:
-        response = _read_and_serve(handler, refusal_code, request)
-        return HttpResponse(
-            b"" if response.status == 204 else json.dumps(response.body).encode(),
-            status=response.status,
-            content_type="application/json",
-            headers={**NO_STORE, **response.headers},
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class FormView:
+    """A handler where it is served: a Django view, and what the slim lane looks for (D15)."""
+
+    handler: Handler
+    refusal_code: events.Code
+
+    csrf_exempt: ClassVar = True
+
+    def __call__(self, request: TenantRequest) -> HttpResponse:
+        """Django's adapter."""
+        try:
+            body: bytes | None = request.body
+        except (RequestDataTooBig, UnreadablePostError):
+            body = None
+        query = request.META.get("QUERY_STRING", "")
+        method = request.method or ""
+        reply = self.reply(request.tenant.ref, method, query, request.headers, body)
+        return HttpResponse(reply.body, status=reply.status, headers=dict(reply.headers))
+
+    def reply(
+        self,
+        tenant: TenantRef,
+        method: str,
+        query: str,
+        headers: Mapping[str, str],
+        body: bytes | None,
+    ) -> Reply:
+        """`serve` as JSON that nobody stores."""
+        response = serve(
+            self.handler,
+            refusal_code=self.refusal_code,
+            tenant=tenant,
+            method=method,
+            query=query,
+            headers=headers,
+            body=body,
+        )
+        return Reply(
+            response.status,
+            {"Content-Type": JSON, **NO_STORE, **response.headers},
+            b"" if response.status == 204 else orjson.dumps(response.body),
         )
 
-    return view
 
-
-def _read_and_serve(
-    handler: Handler, refusal_code: events.Code, request: TenantRequest
-) -> OAuthResponse:
-    try:
-        body: bytes | None = request.body
-    except (RequestDataTooBig, UnreadablePostError):
-        body = None
-    return serve(
-        handler,
-        refusal_code=refusal_code,
-        tenant=request.tenant.ref,
-        method=request.method or "",
-        query=request.META.get("QUERY_STRING", ""),
-        headers=request.headers,
-        body=body,
-    )
+def django_view(handler: Handler, *, refusal_code: events.Code) -> FormView:
+    """A view around a handler (see `serve`)."""
+    return FormView(handler, refusal_code)
 
 
 def _request(
