@@ -36,16 +36,16 @@ class TenantsFailedError(RuntimeError):
 @shared_task
 def seal_checkpoints() -> int:
     """Sign a checkpoint for each tenant with new events; returns how many were signed (A6)."""
-    return _for_each(lambda tenant: int(checkpoints.seal(tenant) is not None))
+    return for_each(lambda tenant: int(checkpoints.seal(tenant) is not None))
 
 
 @shared_task
 def sweep_expired() -> int:
     """Delete what expired more than an hour ago; returns how many rows. Safe to run twice."""
-    return _for_each(_sweep)
+    return for_each(_sweep)
 
 
-def _for_each(work: Callable[[TenantRef], int]) -> int:
+def for_each(work: Callable[[TenantRef], int]) -> int:
     """Do the work for every tenant, whatever happens to the others. Raises TenantsFailedError."""
     done, failed = 0, []
     for tenant in directory.everyone():
