@@ -12,7 +12,7 @@ from django.core.exceptions import ValidationError
 from django.utils import timezone
 
 from audit import events, record
-from authfi.accounts import people
+from authfi.accounts import people, throttling
 from authfi.accounts.models import Invitation, User
 from authfi.crypto import keyring
 from authfi.lib import tenancy
@@ -88,6 +88,7 @@ def accept(
         actor = events.Actor.person(user.pk, roles=tuple(sorted(people.roles_of(user))))
         user.password = password_hash
         user.save(update_fields=["password"])
+        throttling.rebind(user, throttling.PASSWORD)
         record.record(_event(events.Code.ENROL, user, actor, "password"))
         if authenticator:
             people.enrol_totp(user, authenticator.seed, actor=actor, last_step=authenticator.step)

@@ -10,7 +10,7 @@ from django.core.validators import validate_email
 from django.db import IntegrityError
 
 from audit import events, record
-from authfi.accounts import passwords, sessions, signals
+from authfi.accounts import passwords, sessions, signals, throttling
 from authfi.accounts.mfa.totp import SEED_BYTES, TOTPDevice
 from authfi.accounts.models import CLINICAL_ROLES, Role, RoleAssignment, User
 from authfi.crypto.fields import blind_index
@@ -79,6 +79,8 @@ def create_person(
         with transaction():
             user.save(force_insert=True)
             RoleAssignment.objects.bulk_create(RoleAssignment(user=user, role=r) for r in given)
+            if password is not None:
+                throttling.rebind(user, throttling.PASSWORD)
             record.record(_event(events.Code.ADMIN_USER, user, actor, "created", roles=given))
     except IntegrityError as error:
         raise _taken(user) from error
@@ -110,6 +112,7 @@ def change_password(
     with transaction():
         user.password = hashed
         user.save(update_fields=["password"])
+        throttling.rebind(user, throttling.PASSWORD)
         sessions.end(user, keep=keep_session)
         record.record(_event(events.Code.ADMIN_USER, user, actor, "password"))
 
@@ -135,9 +138,12 @@ def enrol_totp(
     if len(seed) < SEED_BYTES:
         raise ValidationError("The seed needs at least 160 bits.")
     with transaction():
+        if throttling.wait_seconds(user, throttling.TOTP) is None:
+            TOTPDevice.objects.filter(user=user).delete()  # guessed at: it does not come back (N6)
         device = TOTPDevice.objects.create(
             user=user, name=name, seed=seed.hex(), last_step=last_step
         )
+        throttling.rebind(user, throttling.TOTP)
         sessions.end(user, keep=keep_session)
         record.record(_event(events.Code.ENROL, user, actor, "totp"))
     return device

@@ -15,7 +15,8 @@ from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 
 from audit import events, record
-from authfi.accounts import passwords, sessions
+from authfi.accounts import passwords, sessions, throttling
+from authfi.accounts.mfa import totp
 from authfi.accounts.models import CLINICAL_ROLES, CONSOLE_ROLES, Role, User
 from authfi.accounts.people import find_by_email, roles_of
 from authfi.lib.transaction import transaction
@@ -78,10 +79,40 @@ def authenticate(email: str, password: str) -> User | None:
     """
     user = find_by_email(email)
     known = user if user and user.is_active else None
-    if passwords.verify(known, password) and known:
+    if is_password_of(known, password):
         return known
-    record_failure(events.Code.LOGIN_FAIL, known)
     return None
+
+
+def is_password_of(user: User | None, password: str) -> bool:
+    """Is it the person's password, and may it be tried now? A failure is counted and recorded.
+
+    Whoever it is and whatever the answer, a password is hashed (V2, N6). Raises
+    passwords.BusyError, AuditUnavailableError.
+    """
+    with throttling.attempt(user, throttling.PASSWORD) as attempt:
+        if passwords.verify(user, password):
+            attempt.succeed()
+    if not attempt.is_right:
+        record_failure(events.Code.LOGIN_FAIL, user, _reason(user, attempt))
+    return attempt.is_right
+
+
+def is_code_of(user: User, code: str) -> bool:
+    """Is it a code of the person's authenticator app, and may it be tried now (N6, N8)?
+
+    A failure is counted and recorded. Raises AuditUnavailableError.
+    """
+    with throttling.attempt(user, throttling.TOTP) as attempt:
+        if attempt.is_open and totp.verify(user, code):
+            attempt.succeed()
+    if not attempt.is_right:
+        record_failure(events.Code.MFA_FAIL, user, _reason(user, attempt))
+    return attempt.is_right
+
+
+def _reason(user: User | None, attempt: throttling.Attempt) -> str:
+    return "too many attempts" if user and not attempt.is_open else ""
 
 
 def record_failure(code: events.Code, user: User | None, reason: str = "") -> None:

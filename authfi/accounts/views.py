@@ -11,11 +11,12 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
 from audit import events, record
-from authfi.accounts import passwords, people, sessions, signin, stepup
+from authfi.accounts import passwords, people, sessions, signin, stepup, throttling
 from authfi.accounts.decorators import signed_in
 from authfi.accounts.forms import CodeForm, LoginForm, PasswordForm
 from authfi.accounts.mfa import totp
 from authfi.accounts.models import CONSOLE_ROLES, User
+from authfi.accounts.network_limit import count_failure, limited
 from authfi.lib.transaction import transaction
 from tenants import pages
 
@@ -47,6 +48,7 @@ def sign_in_page(view: View) -> View:
 
 @sign_in_page
 @stepup.allow_form_action
+@limited
 def login(request: HttpRequest) -> HttpResponse:
     """E-mail and password; leads on to the code, or to `next`."""
     next_url = _next(request)
@@ -59,12 +61,14 @@ def login(request: HttpRequest) -> HttpResponse:
             found = signin.authenticate(form.cleaned_data["email"], form.cleaned_data["password"])
             if found:
                 return _after_password(request, found, next_url)
+            count_failure()
             form.add_error(None, _("The e-mail address or the password is wrong."))
     return render(request, "accounts/login.html", {"form": form, "next": next_url})
 
 
 @sign_in_page
 @stepup.allow_form_action
+@limited
 def mfa(request: HttpRequest) -> HttpResponse:
     """The code of the authenticator app: completes a sign-in, or makes one stronger."""
     next_url = _next(request)
@@ -76,14 +80,11 @@ def mfa(request: HttpRequest) -> HttpResponse:
         return _no_second_factor(request)
     form = CodeForm(request.POST if request.method == "POST" else None)
     if form.is_bound and form.is_valid():
-        if totp.verify(user, form.cleaned_data["code"]):
+        if signin.is_code_of(user, form.cleaned_data["code"]):
             _complete(request, user, half)
             return HttpResponseRedirect(stepup.next_or_home(next_url))
-        signin.record_failure(events.Code.MFA_FAIL, user)
-        form.add_error(
-            "code",
-            _("This code is wrong or was used before. Wait for the next one and enter that."),
-        )
+        count_failure()
+        form.add_error("code", _why_not(user))
     return render(request, "accounts/mfa.html", {"form": form, "next": next_url})
 
 
@@ -150,8 +151,7 @@ def _complete(request: HttpRequest, user: User, half: signin.Half | None) -> Non
 
 
 def _change_password(request: HttpRequest, user: User, form: PasswordForm) -> bool:
-    if not passwords.verify(user, form.cleaned_data["present"]):
-        signin.record_failure(events.Code.LOGIN_FAIL, user)
+    if not signin.is_password_of(user, form.cleaned_data["present"]):
         form.add_error("present", _("This is not your present password."))
         return False
     held = signin.assurance(request)
@@ -167,6 +167,18 @@ def _change_password(request: HttpRequest, user: User, form: PasswordForm) -> bo
         return False
     sessions.of(request).strengthen({})
     return True
+
+
+def _why_not(user: User) -> str:
+    """What the person can do about a code that was not taken."""
+    seconds = throttling.wait_seconds(user, throttling.TOTP)
+    if seconds is None:
+        return _("Too many wrong codes: this app is switched off. Ask your administrator for help.")
+    if seconds:
+        return _("Too many wrong codes. Wait %(seconds)s seconds before the next one.") % {
+            "seconds": seconds
+        }
+    return _("This code is wrong or was used before. Wait for the next one and enter that.")
 
 
 def _no_second_factor(request: HttpRequest) -> HttpResponse:

@@ -116,7 +116,7 @@ def test_unknown_inactive_and_wrong_are_answered_alike(mercy, trail):
     assert len({tuple(sorted(set(answer.headers) - {"X-Request-Id"})) for answer in answers}) == 1
     assert "wrong" in page_of(answers[0])
     assert len(set(counts)) == 1
-    assert counts[0] <= 3
+    assert counts[0] <= 5
     failures = [details for code, _, details in trail(mercy) if code == "auth.login.fail"]
     assert [details["actor"]["type"] for details in failures] == [
         "person",
@@ -129,6 +129,7 @@ def test_unknown_inactive_and_wrong_are_answered_alike(mercy, trail):
 
 def test_signing_in_costs_a_fixed_number_of_queries(pat):
     counts = []
+    give_password(Client(), pat)
     for _ in range(3):
         client = Client()
         client.get(f"/t/{pat.tenant.slug}/login")
@@ -139,7 +140,7 @@ def test_signing_in_costs_a_fixed_number_of_queries(pat):
         own = [q["sql"] for q in queries if "audit_" not in q["sql"]]
         counts.append(len(own))
     assert len(set(counts)) == 1, counts
-    assert counts[0] <= 12
+    assert counts[0] <= 13
 
 
 def test_what_was_typed_stays_except_the_password(client, mercy):

@@ -81,21 +81,11 @@ def test_of_twenty_at_the_same_time_one_wins(ada, bound):
         assert sorted(pool.map(attempt, devices)) == [False] * 19 + [True]
 
 
-def test_parallel_guesses_count_as_one_and_the_next_must_wait(ada):
-    readers = [totp.TOTPDevice.objects.get(user=ada) for _ in range(3)]
+def test_a_guess_that_was_prepared_meanwhile_is_not_judged(ada):
+    readers = [totp.TOTPDevice.objects.get(user=ada) for _ in range(2)]
     wrong = "000000" if code() != "000000" else "111111"
-    assert [device.verify_token(wrong) for device in readers] == [False] * 3
-    assert totp.TOTPDevice.objects.get(user=ada).throttling_failure_count == 1
-    assert not readers[2].verify_token(code()), "a guess that was prepared meanwhile"
-
-
-def test_failures_make_one_wait_longer_each_time(ada, clock):
-    wrong = "000000" if code() != "000000" else "111111"
-    for wait in (1, 2, 4):
-        assert not totp.verify(ada, wrong)
-        clock.shift(wait - 0.5)
-        assert not totp.verify(ada, totp.code_at(SEED, NOON))
-        clock.shift(0.5)
+    assert not readers[0].verify_token(wrong)
+    assert not readers[1].verify_token(code())
     assert totp.verify(ada, code())
     assert totp.TOTPDevice.objects.get(user=ada).throttling_failure_count == 0
 

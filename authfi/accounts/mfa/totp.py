@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 STEP_SECONDS = 30
 DIGITS = 6
 SEED_BYTES = 20
-THROTTLE_SECONDS = 1
 
 
 class TOTPDevice(TimestampMixin, ThrottlingMixin, Device):
@@ -44,8 +43,8 @@ class TOTPDevice(TimestampMixin, ThrottlingMixin, Device):
         return f"authenticator {self.pk}"
 
     def get_throttle_factor(self) -> int:
-        """Seconds to wait after a failure; doubled by each further one."""
-        return THROTTLE_SECONDS
+        """No waiting of its own: `accounts.throttling` counts failures."""
+        return 0
 
     def verify_token(self, token: str) -> bool:
         """True once for each code, however many ask at the same time.
@@ -53,8 +52,7 @@ class TOTPDevice(TimestampMixin, ThrottlingMixin, Device):
         The attempt is counted before it is judged, by an update that only one of several can
         make: neither a guess nor a code gains from being sent many times at once.
         """
-        allowed, _ = self.verify_is_allowed()  # type: ignore[no-untyped-call]
-        if not allowed or not self._claim_attempt():
+        if not self._claim_attempt():
             return False
         step = matching_step(self.seed, token)
         if step is None:
