@@ -41,7 +41,8 @@ class Check:
 class Findings:
     """What the checks found; the fields after `checks` are empty where one failed.
 
-    `capabilities` maps a resource type to its `interactions` and `search_params`.
+    `capabilities` maps a resource type to its `interactions` and `search_params`, and to the
+    `includes` and `revincludes` it lists, if it does.
     """
 
     checks: tuple[Check, ...]
@@ -159,23 +160,38 @@ def _short(value: object) -> str:
 
 
 def capabilities(statement: Mapping[str, Any]) -> dict[str, dict[str, list[str]]]:
-    """Resource types with their interactions and search parameters; what is malformed is left out.
+    """What the server does for each resource type; what is malformed is left out.
 
-    Only the R4 types are kept.
+    Search parameters that it lists for all types count for each. Only the R4 types are kept.
     """
     servers = [rest for rest in _objects(statement.get("rest")) if rest.get("mode") == "server"]
     found: dict[str, dict[str, list[str]]] = {}
-    for resource in (one for rest in servers for one in _objects(rest.get("resource"))):
-        if resource.get("type") in RESOURCE_TYPES:
-            found[resource["type"]] = {
-                "interactions": _texts(resource.get("interaction"), "code"),
-                "search_params": _texts(resource.get("searchParam"), "name"),
-            }
+    for rest in servers:
+        common = _texts(rest.get("searchParam"), "name")
+        for resource in _objects(rest.get("resource")):
+            if resource.get("type") in RESOURCE_TYPES:
+                found[resource["type"]] = _described(resource, common)
     return found
+
+
+def _described(resource: Mapping[str, Any], common: list[str]) -> dict[str, list[str]]:
+    optional = {
+        "includes": _strings(resource.get("searchInclude")),
+        "revincludes": _strings(resource.get("searchRevInclude")),
+    }
+    return {
+        "interactions": _texts(resource.get("interaction"), "code"),
+        "search_params": sorted({*common, *_texts(resource.get("searchParam"), "name")}),
+        **{name: listed for name, listed in optional.items() if listed},
+    }
 
 
 def _objects(value: object) -> list[dict[str, Any]]:
     return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
+
+
+def _strings(value: object) -> list[str]:
+    return sorted({one for one in value if isinstance(one, str)}) if isinstance(value, list) else []
 
 
 def _texts(value: object, member: str) -> list[str]:

@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from smart.policy import search_parameters
+from smart.policy import include_rules, search_parameters, write_rules
 from smart.policy.compartment import READ_LIST, TABLE
+from smart.policy.owners import names_of
 
 #: Where SMART 1 apps look for endpoints; deprecated, so only where there are such apps (DISC-25).
 OAUTH_URIS = "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris"
@@ -79,16 +80,42 @@ def _resource(resource_type: str, has: Mapping[str, Sequence[str]]) -> dict[str,
         "interaction": [{"code": one} for one in interactions],
     }
     if "search-type" in interactions:
-        described["searchParam"] = _search_parameters(resource_type, has["search_params"])
+        includes = _includes(has.get("includes", ()), "_include", resource_type)
+        revincludes = _includes(has.get("revincludes", ()), "_revinclude", resource_type)
+        described |= {
+            **({"searchInclude": includes} if includes else {}),
+            **({"searchRevInclude": revincludes} if revincludes else {}),
+            "searchParam": _search_parameters(resource_type, has["search_params"]),
+        }
     return described
 
 
 def _served(resource_type: str) -> tuple[str, ...]:
-    if resource_type == "Patient" or (resource_type in TABLE and TABLE[resource_type].search):
-        return "read", "search-type"
-    if resource_type in TABLE or resource_type in READ_LIST:
-        return ("read",)
-    return ()
+    """The interactions on a type that some scope opens, if the upstream has them."""
+    if resource_type not in TABLE and resource_type not in READ_LIST:
+        return ()
+    is_searched = resource_type in READ_LIST or bool(names_of(resource_type))
+    searches = ("search-type",) if is_searched else ()
+    return ("read", "vread", "history-instance", *_writes(resource_type), *searches)
+
+
+def _writes(resource_type: str) -> tuple[str, ...]:
+    if resource_type == "Patient":
+        return ("update",)
+    is_written = resource_type in write_rules.WRITABLE
+    return ("create", "update", "delete") if is_written else ()
+
+
+def _includes(listed: Sequence[str], name: str, resource_type: str) -> list[str]:
+    """Of the includes that the upstream lists those that are let through (G4)."""
+    found = {include_rules.parse(one.replace(".", ":", 1)) for one in listed if one != "*"}
+    return sorted(
+        {
+            f"{one.source}:{one.parameter}"
+            for one in found
+            if include_rules.fits(name, one, resource_type) and include_rules.types_of(name, one)
+        }
+    )
 
 
 def _search_parameters(resource_type: str, supported: Sequence[str]) -> list[dict[str, str]]:

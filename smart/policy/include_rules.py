@@ -60,8 +60,7 @@ def includes_are_listed(facts: Facts) -> Deny | None:
     """400 for includes that do not fit the search or that the server behind does not list."""
     for one in included_of(facts):
         include = parse(one.text)
-        fits = _forward(facts, include) if one.name == "_include" else _reverse(facts, include)
-        if not fits:
+        if not fits(one.name, include, facts.request.resource_type or ""):
             reason = f"{one.name}={one.text} does not fit a search of {facts.request.resource_type}"
         elif not _is_listed(facts, one.name, include):
             reason = f"The FHIR server behind this one does not offer {one.name}={one.text}"
@@ -100,25 +99,15 @@ def granted(facts: Facts, types: Iterable[str], level: Level) -> dict[str, tuple
     return {name: scopes for name, scopes in found.items() if scopes}
 
 
-def _forward(facts: Facts, include: Include) -> bool:
+def fits(name: str, include: Include, resource_type: str) -> bool:
+    """Whether an include of that name means something in a search of the type."""
     definition = find(include.source, include.parameter)
-    return (
-        include.source == facts.request.resource_type
-        and definition is not None
-        and definition.type == "reference"
-        and (include.target is None or definition.may_name(include.target))
-    )
-
-
-def _reverse(facts: Facts, include: Include) -> bool:
-    resource_type = facts.request.resource_type or ""
-    definition = find(include.source, include.parameter)
-    return (
-        include.target in (None, resource_type)
-        and definition is not None
-        and definition.type == "reference"
-        and definition.may_name(resource_type)
-    )
+    if definition is None or definition.type != "reference":
+        return False
+    if name == "_include":
+        may_name = include.target is None or definition.may_name(include.target)
+        return include.source == resource_type and may_name
+    return include.target in (None, resource_type) and definition.may_name(resource_type)
 
 
 def _listed(facts: Facts, name: str) -> frozenset[str]:

@@ -7,6 +7,7 @@ import pytest
 from django.conf import settings
 
 from smart.gateway import budget
+from tenants.http import fhir_base
 from tests import fhir_server
 from tests.fhir_server import Answer
 from tests.gateway.conftest import BEARER, a_base

@@ -17,7 +17,7 @@ CATEGORY = "http://terminology.hl7.org/CodeSystem/observation-category"
         ("patient/Encounter.cud", False, False),
         ("patient/*.r", True, False),
         ("patient/Observation.rs", False, False),
-        ("user/Encounter.rs", False, False),
+        ("user/Encounter.rs", True, True),
         ("system/Encounter.rs", False, False),
         ("openid fhirUser launch/patient", False, False),
     ],
