@@ -40,6 +40,7 @@ from smart.models import HealthcareModule
 from smart.policy import scope_rules, write_rules
 from smart.policy.compartment import subjects_of
 from smart.policy.facts import Deny
+from smart.policy.owners import patients_named
 from smart.policy.request import FhirInteraction, FhirRequest
 from smart.policy.scope_rules import Refused, SignIn
 from smart.policy.write_rules import LETTERS, WriteAccess
@@ -312,7 +313,8 @@ def _refusal_events(
     attempt: Attempt, person: Person | None, error: _RefusedError
 ) -> tuple[Event, ...]:
     own = attempt.token.patient or ""
-    others = sorted(error.patients - {own})[:_MOST_PATIENTS]
+    named = patients_named(attempt.request, attempt.realm.base)
+    others = sorted({*error.patients, *named} - {own})[:_MOST_PATIENTS]
     about = ([own] if own or not others else []) + others
     return tuple(
         trail.write(
