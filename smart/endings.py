@@ -49,5 +49,5 @@ def _session_replaced(former: UUID, session_id: UUID, **_: Any) -> None:
     open_requests.update(session_id=session_id)
 
 
-def _consent_withdrawn(consent: Consent, **_: Any) -> None:
-    end_grants(reason="consent_withdrawn", actor=_ACTOR, consent=consent)
+def _consent_withdrawn(consent: Consent, actor: events.Actor, **_: Any) -> None:
+    end_grants(reason="consent_withdrawn", actor=actor, consent=consent)
