@@ -1,6 +1,7 @@
 """Mercy in front of the general hospital's sandbox, and its clinicians."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -8,6 +9,8 @@ from authfi.lib import tenancy
 from authfi.lib.tenancy import TenantRef
 from smart import access, activation
 from smart.access import Person
+from smart.sandbox.store import Store
+from smart.sandbox.synthetic.people import CASTS
 from tenants import policies
 from tests import fhir_server
 from tests.cast import ADMIN, a_person
@@ -47,10 +50,58 @@ def hospital(mercy: TenantRef, sandbox: Sandbox) -> TenantRef:
 
 
 @pytest.fixture
-def upstream() -> Iterator[fhir_server.FhirServer]:
-    """A FHIR server that answers what the test says."""
+def upstream_server(lakeside: TenantRef) -> Iterator[tuple[TenantRef, fhir_server.FhirServer]]:
+    """Lakeside, in front of a FHIR server that answers what the test says."""
     with fhir_server.serve() as server:
+        connect(lakeside, server.base, "a-bearer")
+        server.asked.clear()
+        yield lakeside, server
+
+
+def a_patient(number: int) -> dict[str, Any]:
+    """One of ten thousand: as little as can be searched for, so that loading is quick."""
+    families = CASTS["general-hospital"].families.split()
+    return {
+        "resourceType": "Patient",
+        "id": f"p{number:05d}",
+        "meta": {"lastUpdated": "2026-01-01T00:00:00Z"},
+        "identifier": [{"type": {"coding": [{"code": "MR"}]}, "value": f"M{number:05d}"}],
+        "name": [
+            {"family": f"{families[number % 22]}{number // 22}", "given": ["Ada"]},
+        ],
+        "birthDate": f"{1950 + number % 50}-0{1 + number % 9}-11",
+    }
+
+
+def a_team(number: int) -> dict[str, Any]:
+    """The nurse's care team of one of them."""
+    return {
+        "resourceType": "CareTeam",
+        "id": f"t{number:05d}",
+        "meta": {"lastUpdated": "2026-01-01T00:00:00Z"},
+        "status": "active",
+        "subject": {"reference": f"Patient/p{number:05d}"},
+        "participant": [{"member": {"reference": "Practitioner/456"}}],
+    }
+
+
+@pytest.fixture(scope="session")
+def crowd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    """A FHIR server with ten thousand patients, each hundredth of them the nurse's."""
+    database = tmp_path_factory.mktemp("crowd") / "crowd.sqlite3"
+    store = Store(database)
+    store.load((a_patient(number) for number in range(10_000)), {})
+    store.load((a_team(number) for number in range(0, 10_000, 100)), {})
+    store.close()
+    with running(database) as server:
         yield server
+
+
+@pytest.fixture
+def many(mercy: TenantRef, crowd: Sandbox) -> TenantRef:
+    """Mercy, with ten thousand patients."""
+    connect(mercy, crowd.base, crowd.bearer)
+    return mercy
 
 
 def person(tenant: TenantRef, *roles: str, fhir_user: str | None) -> Person:

@@ -1,0 +1,530 @@
+"""The pickers: whom a person may choose for an app; searched, paged, audited (STND-02 to -05)."""
+
+import base64
+import json
+import re
+import uuid
+from datetime import timedelta
+from types import SimpleNamespace
+
+import pytest
+from django.utils import timezone
+
+from audit import writer
+from authfi.accounts import people
+from authfi.lib import tenancy
+from smart import access, patient_list
+from smart.models import Application, AuthorizationRequest
+from smart.server import picker_search
+from smart.server.picker_search import Cursor
+from tests.access.conftest import crowd, hospital, many, sandbox, set_rules, upstream_server
+from tests.cast import ADMIN, a_person, let_patients_sign_in_with_a_password, sign_in
+from tests.fhir_server import Answer
+from tests.server.conftest import Flow, an_app, answer_of, trail
+
+__all__ = ["crowd", "hospital", "many", "sandbox", "upstream_server"]
+
+SCOPE = "launch/patient openid patient/*.rs"
+VISIT_SCOPE = f"{SCOPE} launch/encounter"
+NURSES = {"456", "789", "790", "1002", "1004"}  # some whose care team has the nurse
+
+
+def a_flow(tenant, *roles, fhir_user="Practitioner/456", mfa=True):
+    """A clinician's browser at the app's tenant, signed in."""
+    an_app(tenant, scopes=f"{VISIT_SCOPE} user/*.rs fhirUser launch")
+    flow = Flow(tenant)
+    flow.person = a_person(tenant, *roles, fhir_user=fhir_user, mfa=mfa)
+    sign_in(flow.client, flow.person)
+    return flow
+
+
+@pytest.fixture
+def nurse(hospital):
+    """A nurse, who opens the records of her care teams' patients."""
+    return a_flow(hospital, "nurse")
+
+
+@pytest.fixture
+def doctor(hospital):
+    """A doctor, who opens every record."""
+    set_rules(hospital, "care-team", doctor="all")
+    return a_flow(hospital, "doctor", fhir_user="Practitioner/123")
+
+
+def picker_of(flow, scope=SCOPE):
+    """The picker's address, of a new request."""
+    going_on = flow.begin(scope=scope)
+    location = flow.client.get(going_on)["Location"]
+    assert location == f"{going_on}/patient"
+    return location
+
+
+def shown(response):
+    """Ids of the patients on the page."""
+    assert response.status_code == 200, response.content
+    return re.findall(r'name="patient" value="([^"]+)"', response.content.decode())
+
+
+def every_page(flow, path, **search):
+    """The ids of all pages, page by page."""
+    found, response = [], flow.client.get(path, search)
+    while True:
+        found.append(shown(response))
+        if not response.context["next_url"]:
+            return found
+        response = flow.client.get(response.context["next_url"])
+
+
+def kept(flow, path):
+    """The request as it is kept, its sealed fields opened."""
+    with tenancy.bind(flow.tenant):
+        row = AuthorizationRequest.objects.get(pk=path.split("/")[-2])
+        return SimpleNamespace(
+            patient=row.patient, encounter=row.encounter, question=row.consent_request_id
+        )
+
+
+def granted(flow, path):
+    """The token response, once everything is chosen."""
+    answer = answer_of(flow.decide(path.rpartition("/")[0]))
+    assert "code" in answer, answer
+    return flow.exchange(answer["code"]).json()
+
+
+def refused(flow, path, **form):
+    """The forged form is refused, and told in the trail of the patient it names."""
+    before = len(trail(flow.tenant, "launch.deny"))
+    response = flow.client.post(path, form)
+    assert response.status_code == 403
+    assert b"may not open this record" in response.content
+    assert kept(flow, path).question is None
+    [(_, outcome, details)] = trail(flow.tenant, "launch.deny")[before:]
+    assert outcome == "denied"
+    assert details["actor"]["id"] == str(flow.person.user.pk)
+    return details
+
+
+@pytest.mark.spec("STND-02", "STND-05", "D16", "CTXT-01")
+def test_the_chosen_patient_is_the_one_in_context(nurse):
+    path = picker_of(nurse)
+    page = nurse.client.get(path)
+    assert set(shown(page)) >= NURSES
+    assert b"Growth Chart" in page.content
+    nurse.choose(path, patient="790")
+    body = granted(nurse, path)
+    assert body["patient"] == "790"
+    assert set(body["scope"].split()) == set(SCOPE.split())
+
+
+@pytest.mark.spec("STND-05", "D16", "H15")
+def test_care_team_shows_ones_own_patients_and_refuses_others(nurse):
+    path = picker_of(nurse)
+    found = {patient for page in every_page(nurse, path) for patient in page}
+    assert "1001" not in found
+    with tenancy.bind(nurse.tenant):
+        person = access.person_of_user(nurse.person.user)
+        verdicts = access.openable_sync(person, sorted(found))
+    assert all(verdict.allowed for verdict in verdicts.values())
+    details = refused(nurse, path, patient="1001")
+    assert (details["patient"], details["rule"]) == ("1001", "care-team")
+    assert kept(nurse, path).patient is None
+
+
+@pytest.mark.spec("STND-05", "D16")
+def test_all_lists_everybody_but_only_when_asked(doctor):
+    path = picker_of(doctor)
+    first = doctor.client.get(path)
+    assert shown(first) == []
+    assert b"Leave all of them empty" in first.content
+    assert trail(doctor.tenant, "fhir.search") == []
+    pages = every_page(doctor, path, name="")
+    assert [len(page) for page in pages] == [20, 5]
+    assert len({patient for page in pages for patient in page}) == 25
+    doctor.choose(path, patient="1001")
+    assert granted(doctor, path)["patient"] == "1001"
+
+
+@pytest.mark.spec("STND-05", "D16")
+def test_all_does_not_open_what_is_not_there(doctor):
+    details = refused(doctor, picker_of(doctor), patient="99999")
+    assert details["reason"] == "There is no such patient."
+
+
+@pytest.mark.spec("STND-05", "D16")
+def test_encounter_shows_patients_of_current_visits_and_refuses_others(hospital):
+    set_rules(hospital, "encounter")
+    flow = a_flow(hospital, "doctor", fhir_user="Practitioner/123")
+    path = picker_of(flow)
+    assert shown(flow.client.get(path)) == ["456"]  # who lies in the ward
+    assert refused(flow, path, patient="789")["rule"] == "encounter"
+    flow.choose(path, patient="456")
+    assert granted(flow, path)["patient"] == "456"
+
+
+@pytest.mark.spec("STND-05", "D16")
+def test_list_shows_who_is_on_the_list_and_refuses_others(hospital):
+    set_rules(hospital, "list")
+    flow = a_flow(hospital, "nurse")
+    with tenancy.bind(hospital):
+        patient_list.add(user=flow.person.user, patient="1001", actor=ADMIN)
+    path = picker_of(flow)
+    assert shown(flow.client.get(path)) == ["1001"]
+    assert refused(flow, path, patient="456")["rule"] == "list"
+    flow.choose(path, patient="1001")
+    assert granted(flow, path)["patient"] == "1001"
+
+
+@pytest.mark.spec("STND-05", "D16")
+def test_a_patient_taken_off_the_list_meanwhile_is_not_granted(hospital):
+    set_rules(hospital, "list")
+    flow = a_flow(hospital, "nurse")
+    with tenancy.bind(hospital):
+        patient_list.add(user=flow.person.user, patient="1001", actor=ADMIN)
+    path = picker_of(flow)
+    flow.choose(path, patient="1001")
+    with tenancy.bind(hospital):
+        patient_list.remove(user=flow.person.user, patient="1001", actor=ADMIN)
+    access.forget(hospital.id)
+    answer = answer_of(flow.client.get(path.rpartition("/")[0]))
+    assert answer["error"] == "access_denied"
+
+
+@pytest.mark.parametrize("patient", ["", "..", "4 5", "a" * 65, "Patient/456", "456,789"])
+@pytest.mark.spec("STND-05")
+def test_what_is_no_id_is_refused(nurse, patient):
+    assert refused(nurse, picker_of(nurse), patient=patient)["patient"] == ""
+
+
+@pytest.mark.spec("STND-05")
+@pytest.mark.parametrize(
+    ("search", "expected"),
+    [
+        ({"name": "doe"}, {"789", "790"}),
+        ({"name": "Jane Doe"}, {"790"}),
+        ({"name": "doe jane"}, {"790"}),
+        ({"born": "1979-07-22"}, {"789"}),
+        ({"mrn": "12346"}, {"790"}),
+        ({"name": "doe", "mrn": "12344"}, set()),
+        ({"name": "doe,ellis"}, set()),
+        ({"mrn": "|"}, set()),
+        ({"name": "%"}, set()),
+    ],
+)
+@pytest.mark.parametrize("who", ["nurse", "doctor"])
+def test_by_name_birth_date_and_number(request, who, search, expected):
+    flow = request.getfixturevalue(who)
+    page = flow.client.get(picker_of(flow), search)
+    assert set(shown(page)) == expected
+    assert (b"Nobody found" in page.content) == (not expected)
+
+
+def test_a_birth_date_that_is_none_is_said_so(doctor):
+    page = doctor.client.get(picker_of(doctor), {"born": "22.7.1979", "name": "doe"})
+    assert shown(page) == []
+    assert b"Give a date such as 1979-07-22." in page.content
+    assert b'value="doe"' in page.content
+
+
+@pytest.mark.spec("A1", "A3", "STND-05")
+def test_each_name_shown_is_in_that_patients_trail(nurse):
+    path = picker_of(nurse)
+    nurse.client.get(path, {"name": "doe"})
+    events = trail(nurse.tenant, "fhir.search")
+    assert {(code, outcome) for code, outcome, _ in events} == {("fhir.search.allow", "success")}
+    assert {details["patient"] for _, _, details in events} == {"789", "790"}
+    for _, _, details in events:
+        assert details["actor"]["id"] == str(nurse.person.user.pk)
+        assert (details["rule"], details["query"]) == ("care-team", "name=doe")
+    nurse.client.get(path, {"name": "nobody-of-that-name"})
+    [nobody] = trail(nurse.tenant, "fhir.search")[len(events) :]
+    assert nobody[2]["patient"] == ""
+    assert nobody[2]["query"] == "name=nobody-of-that-name"
+
+
+@pytest.mark.spec("A1")
+def test_a_choice_is_in_the_trail(nurse):
+    path = picker_of(nurse)
+    nurse.choose(path, patient="789")
+    [(_, _, details)] = trail(nurse.tenant, "launch.start")
+    assert (details["patient"], details["object"]) == ("789", "Patient/789")
+    assert details["request"] == path.split("/")[-2]
+
+
+@pytest.mark.spec("V8")
+def test_no_trail_no_names(nurse, monkeypatch):
+    path = picker_of(nurse)
+
+    def refuse(rows):
+        raise writer.AuditUnavailableError("disk full")
+
+    monkeypatch.setattr(writer, "write", refuse)
+    page = nurse.client.get(path)
+    assert page.status_code == 503
+    assert b"Doe" not in page.content
+
+
+def test_choosing_again_replaces_and_asks_anew(nurse):
+    path = picker_of(nurse, VISIT_SCOPE)
+    nurse.choose(path, patient="789")
+    visits = path.replace("/patient", "/encounter")
+    nurse.choose(visits, encounter="")
+    consent = nurse.client.get(path.rpartition("/")[0])["Location"]
+    assert "/consent/" in consent
+    nurse.choose(path, patient="790")
+    found = kept(nurse, path)
+    assert (found.patient, found.encounter, found.question) == ("790", None, None)
+
+
+@pytest.mark.spec("RFC 6749 4.1.2.1")
+def test_who_cancels_sends_the_app_a_refusal(nurse):
+    path = picker_of(nurse)
+    answer = answer_of(nurse.client.post(path, {"cancel": "1"}))
+    assert answer["error"] == "access_denied"
+    assert answer["state"] == "s+t/a=t&e é"
+    assert trail(nurse.tenant, "launch.deny")[-1][2]["reason"] == "the person chose no record"
+    assert nurse.client.get(path)["Location"] == path.rpartition("/")[0]
+    assert nurse.client.post(path, {"patient": "456"})["Location"] == path.rpartition("/")[0]
+    assert kept(nurse, path).patient is None
+
+
+@pytest.mark.spec("O7")
+def test_a_stranger_sees_no_picker(nurse, hospital):
+    path = picker_of(nurse)
+    other = Flow(hospital)
+    assert other.client.get(path)["Location"] == path.rpartition("/")[0]
+    sign_in(other.client, a_person(hospital, "nurse", fhir_user="Practitioner/127"))
+    assert other.client.get(path)["Location"] == path.rpartition("/")[0]
+    assert other.client.post(path, {"patient": "456"})["Location"] == path.rpartition("/")[0]
+    assert kept(nurse, path).patient is None
+
+
+def test_an_expired_request_chooses_nobody(nurse, hospital):
+    path = picker_of(nurse)
+    with tenancy.bind(hospital):
+        AuthorizationRequest.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
+    assert nurse.client.post(path, {"patient": "456"})["Location"] == path.rpartition("/")[0]
+    assert kept(nurse, path).patient is None
+    assert answer_of(nurse.client.get(path.rpartition("/")[0]))["error"] == "access_denied"
+
+
+@pytest.mark.spec("CSRF")
+def test_a_form_from_elsewhere_is_refused(nurse):
+    path = picker_of(nurse)
+    nurse.client.handler.enforce_csrf_checks = True
+    assert nurse.client.post(path, {"patient": "456"}).status_code == 403
+    assert kept(nurse, path).patient is None
+
+
+def test_the_page_tells_nobody_else(nurse):
+    response = nurse.client.get(picker_of(nurse))
+    assert response["Cache-Control"] == "no-store"
+    assert response["Referrer-Policy"] == "no-referrer"
+    assert response["X-Frame-Options"] == "DENY"
+    assert "form-action 'self' https://app.example" in response["Content-Security-Policy"]
+
+
+@pytest.mark.spec("STND-05", "G15")
+def test_a_cursor_is_of_its_request_only_and_not_to_be_read(doctor):
+    path = picker_of(doctor)
+    page = doctor.client.get(path, {"name": ""})
+    cursor = re.search(r"page=([\w-]+)", page.context["next_url"])[1]
+    assert b"getpages" not in base64.urlsafe_b64decode(cursor + "==")
+    other = picker_of(doctor)
+    assert doctor.client.get(other, {"page": cursor}).status_code == 400
+    assert doctor.client.get(path, {"page": cursor[:-2] + "AA"}).status_code == 400
+    assert doctor.client.get(path, {"page": "x"}).status_code == 400
+    forged = base64.urlsafe_b64encode(json.dumps({"path": "Patient", "query": ""}).encode())
+    assert doctor.client.get(path, {"page": forged.decode()}).status_code == 400
+    assert doctor.client.get(path, {"page": cursor}).status_code == 200
+
+
+@pytest.mark.spec("STND-06", "SCOP-15")
+def test_user_scopes_alone_ask_for_nobody(nurse):
+    body = nurse.exchange(nurse.code(scope="openid user/*.rs")).json()
+    assert body["scope"] == "openid user/*.rs"
+    assert "patient" not in body
+
+
+@pytest.mark.spec("SCOP-15", "GRNT-03", "H15", "D5")
+def test_who_may_open_nothing_gets_no_user_scopes(hospital):
+    flow = a_flow(hospital, "admin", fhir_user=None)
+    body = flow.exchange(flow.code(scope="openid user/*.rs")).json()
+    assert body["scope"] == "openid"
+    [(_, _, details)] = trail(hospital, "scope.reduced")
+    assert details["left_out"] == {"user/*.rs": "role"}
+
+
+@pytest.mark.spec("SCOP-15", "STND-02", "GRNT-09")
+def test_patients_have_their_own_record_and_no_picker(hospital):
+    let_patients_sign_in_with_a_password(hospital)
+    flow = a_flow(hospital, "patient", fhir_user="Patient/789", mfa=False)
+    body = flow.exchange(flow.code(scope="launch/patient openid user/*.rs")).json()
+    assert (body["patient"], body["scope"]) == ("789", "launch/patient openid user/*.rs")
+    going_on = flow.begin()
+    assert flow.client.get(f"{going_on}/patient")["Location"] == going_on
+    assert flow.client.post(f"{going_on}/patient", {"patient": "790"})["Location"] == going_on
+    assert answer_of(flow.decide(going_on))["code"]
+
+
+@pytest.mark.spec("AUTZ-16")
+def test_without_pages_nobody_can_be_chosen(nurse):
+    going_on = nurse.begin(prompt="none")
+    assert answer_of(nurse.client.get(going_on))["error"] == "interaction_required"
+
+
+@pytest.mark.spec("STND-04")
+def test_a_visit_is_chosen_after_the_patient(nurse):
+    path = picker_of(nurse, VISIT_SCOPE)
+    nurse.choose(path, patient="456")
+    going_on = path.rpartition("/")[0]
+    visits = nurse.client.get(going_on)["Location"]
+    assert visits == f"{going_on}/encounter"
+    page = nurse.client.get(visits)
+    ids = re.findall(r'name="encounter" value="([^"]+)"', page.content.decode())
+    assert ids[0] == "enc-456-1"
+    assert all(one.startswith("enc-456-") for one in ids)
+    dates = [line.began for line in page.context["visits"]]
+    assert dates == sorted(dates, reverse=True)
+    assert b"Margaret Ellis" in page.content
+    [(_, _, details)] = trail(nurse.tenant, "fhir.search")
+    assert (details["patient"], details["object"]) == ("456", "Encounter")
+    nurse.choose(visits, encounter="enc-456-1")
+    body = granted(nurse, path)
+    assert (body["patient"], body["encounter"]) == ("456", "enc-456-1")
+    assert "launch/encounter" in body["scope"].split()
+
+
+@pytest.mark.spec("STND-04")
+def test_a_visit_can_be_left_out(nurse):
+    path = picker_of(nurse, VISIT_SCOPE)
+    nurse.choose(path, patient="456")
+    nurse.choose(path.replace("/patient", "/encounter"), encounter="")
+    body = granted(nurse, path)
+    assert "encounter" not in body
+    assert "launch/encounter" not in body["scope"].split()
+
+
+@pytest.mark.spec("STND-04", "STND-05")
+@pytest.mark.parametrize("encounter", ["enc-789-1", "enc-1001-1", "nope", "..", "Encounter/x"])
+def test_a_visit_of_somebody_else_is_refused(nurse, encounter):
+    path = picker_of(nurse, VISIT_SCOPE)
+    nurse.choose(path, patient="456")
+    visits = path.replace("/patient", "/encounter")
+    assert refused(nurse, visits, encounter=encounter)["rule"] == "encounter.subject"
+    assert kept(nurse, path).encounter is None
+
+
+@pytest.mark.spec("STND-04")
+def test_patients_choose_among_their_own_visits(hospital):
+    let_patients_sign_in_with_a_password(hospital)
+    flow = a_flow(hospital, "patient", fhir_user="Patient/789", mfa=False)
+    going_on = flow.begin(scope=VISIT_SCOPE)
+    visits = flow.client.get(going_on)["Location"]
+    assert visits == f"{going_on}/encounter"
+    page = flow.client.get(visits)
+    assert b"enc-789-1" in page.content
+    assert b"Choose another patient" not in page.content
+    assert refused(flow, visits, encounter="enc-790-1")["patient"] == "789"
+    flow.choose(visits, encounter="enc-789-2")
+    body = granted(flow, visits)
+    assert (body["patient"], body["encounter"]) == ("789", "enc-789-2")
+
+
+@pytest.mark.spec("STND-04")
+def test_no_visit_before_a_patient(nurse):
+    path = picker_of(nurse, VISIT_SCOPE)
+    visits = path.replace("/patient", "/encounter")
+    for response in (
+        nurse.client.get(visits),
+        nurse.client.post(visits, {"encounter": "enc-456-1"}),
+    ):
+        assert response["Location"] == path.rpartition("/")[0]
+    assert kept(nurse, path).encounter is None
+
+
+@pytest.mark.spec("EHRL-06", "D16")
+def test_an_ehr_launch_asks_nothing_and_vouches_for_its_patient(nurse, hospital):
+    with tenancy.bind(hospital):
+        app = Application.objects.get()
+    handle = nurse.launch(nurse.person, app, patient="1001", encounter=None)
+    asked = nurse.begin(scope=f"launch {VISIT_SCOPE}", launch=handle)
+    for step in ("patient", "encounter"):
+        assert nurse.client.get(f"{asked}/{step}")["Location"] == asked
+    answer = answer_of(nurse.decide(asked))
+    body = nurse.exchange(answer["code"]).json()
+    assert body["patient"] == "1001"
+    assert "encounter" not in body
+
+
+def test_a_role_that_is_taken_away_closes_the_picker(nurse, hospital):
+    path = picker_of(nurse)
+    with tenancy.bind(hospital):
+        people.change_roles(user=nurse.person.user, roles=["admin"], actor=ADMIN)
+    assert nurse.client.post(path, {"patient": "456"})["Location"] == path.rpartition("/")[0]
+    assert kept(nurse, path).patient is None
+
+
+@pytest.mark.spec("STND-05", "V4")
+def test_a_server_that_does_not_answer_shows_a_page_and_nobody(upstream_server):
+    tenant, server = upstream_server
+    set_rules(tenant, "all")
+    flow = a_flow(tenant, "doctor")
+    path = picker_of(flow)
+    server.routes["Patient"] = Answer({}, 500)
+    page = flow.client.get(path, {"name": "doe"})
+    assert page.status_code == 502
+    assert b"does not answer" in page.content
+    assert str(server.port).encode() not in page.content
+
+
+@pytest.mark.spec("O19")
+def test_a_next_page_elsewhere_is_not_followed(upstream_server):
+    tenant, server = upstream_server
+    set_rules(tenant, "all")
+    flow = a_flow(tenant, "doctor")
+    bundle = dict(server.routes["Patient"].body)
+    bundle["link"] = [{"relation": "next", "url": "http://127.0.0.1:1/fhir/Patient?page=2"}]
+    server.routes["Patient"] = Answer(bundle)
+    assert flow.client.get(picker_of(flow), {"name": "doe"}).status_code == 502
+
+
+@pytest.mark.spec("STND-05")
+def test_fields_the_server_cannot_search_by_are_not_offered(upstream_server):
+    tenant, server = upstream_server
+    set_rules(tenant, "all")
+    flow = a_flow(tenant, "doctor")
+    page = flow.client.get(picker_of(flow), {"name": "doe", "mrn": "12345"})
+    assert list(page.context["form"].fields) == ["name"]
+    assert "identifier" not in server.asked[-1].query
+
+
+@pytest.mark.spec("STND-02", "STND-05")
+def test_ten_thousand_patients(many):
+    """Never more than a page at a time, whoever searches."""
+    set_rules(many, "care-team", doctor="all")
+    flow = a_flow(many, "doctor", fhir_user="Practitioner/123")
+    path = picker_of(flow)
+    first = flow.client.get(path, {"name": ""})
+    second = flow.client.get(first.context["next_url"])
+    assert len(set(shown(first)) | set(shown(second))) == 40
+    assert len(first.content) < 60_000
+    assert shown(flow.client.get(path, {"mrn": "M07123"})) == ["p07123"]
+    assert shown(flow.client.get(path, {"name": "castellan100"})) == ["p02202"]
+
+
+@pytest.mark.spec("STND-02", "STND-05", "D16")
+def test_ten_thousand_patients_of_whom_some_are_mine(many):
+    flow = a_flow(many, "nurse", fhir_user="Practitioner/456")
+    path = picker_of(flow)
+    pages = every_page(flow, path)
+    assert [len(page) for page in pages] == [20, 20, 20, 20, 20]
+    mine = {patient for page in pages for patient in page}
+    assert mine == {f"p{number:05d}" for number in range(0, 10_000, 100)}
+    assert shown(flow.client.get(path, {"mrn": "M07100"})) == ["p07100"]
+    assert shown(flow.client.get(path, {"mrn": "M07101"})) == []
+    refused(flow, path, patient="p07101")
+
+
+def test_cursors_come_back_as_they_were(bound):
+    cursor, request_id = Cursor(page=3, path="Patient", query="a=b", start=50), uuid.uuid4()
+    assert picker_search.unseal(picker_search.seal(cursor, request_id), request_id) == cursor
