@@ -19,6 +19,7 @@ from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from audit import arrays
+from audit.clock import Clock
 from audit.rows import Row, leaf_digest, sqlite_time
 from authfi.lib import tenancy
 from authfi.lib.tenancy import TenantRef
@@ -185,6 +186,7 @@ CHECKPOINTS = (
     "SELECT size, root, head, frontier, {time}, kid, signature FROM audit_checkpoint "
     "WHERE tenant_id = {tenant} ORDER BY size"
 )
+LAST_CHECKPOINT = f"{CHECKPOINTS} DESC LIMIT 1"
 TIME_OF_NEXT = "SELECT {time} FROM audit_event WHERE tenant_id = {tenant} AND seq = {after} + 1"
 
 
@@ -215,21 +217,20 @@ def walk(
     *,
     after: int = 0,
     head: bytes = FIRST_PREV,
+    clock: Clock | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Iterator[tuple[int, bytes]]:
     """Number and hash of each event behind `after`, each recomputed from all its columns.
 
-    Raises ChainBrokenError at the first that is not what was written.
+    `clock` is shown the events' times. Raises ChainBrokenError at the first event that is not what
+    was written.
     """
-    prefix, tenant_text = link_prefix(tenant.id), str(tenant.id)
+    prefix, tenant_text, clock = link_prefix(tenant.id), str(tenant.id), clock or Clock()
     for rows in stream(connection, _EVENTS, tenant.id, after):
         for seq, prev, digest, leaf, at, *columns in rows:
             after += 1
-            if not isinstance(seq, int):
-                raise ChainBrokenError(after, "was changed")
-            if seq != after:
-                reason = "is missing" if seq > after else f"was added: {seq} occurs twice"
-                raise ChainBrokenError(after, reason)
+            if type(seq) is not int or seq != after:
+                raise ChainBrokenError(after, _wrong_number(seq, after))
             if prev != head:
                 raise ChainBrokenError(seq, "does not follow the record before it")
             moment = at[:23] + "Z" if at and at[23:] == "000" else at
@@ -242,6 +243,16 @@ def walk(
             head = sha256(prefix + seq.to_bytes(8, "big") + prev + leaf).digest()
             if digest != head:
                 raise ChainBrokenError(seq, "has a wrong hash")
+            if moment < clock.latest:
+                clock.went_back(seq, moment)
+            else:
+                clock.latest = moment
             yield seq, head
         if progress:
             progress(after)
+
+
+def _wrong_number(seq: object, expected: int) -> str:
+    if not isinstance(seq, int):
+        return "was changed"
+    return "is missing" if seq > expected else f"was added: {seq} occurs twice"

@@ -3,31 +3,38 @@
 from django.db import IntegrityError
 from django.utils import timezone
 
-from audit import anchors, chain, signature
+from audit import anchors, chain, record, signature
+from audit.clock import Clock, Rollback
+from audit.events import Actor, Code, Event, Outcome
 from audit.merkle import Tree
 from audit.models import AuditCheckpoint
 from authfi.lib import tenancy
 from authfi.lib.tenancy import TenantRef
 from authfi.lib.transaction import transaction
 
+#: Of one sealing: more would say nothing new.
+MOST_ANOMALIES = 10
+
 
 def seal(tenant: TenantRef) -> AuditCheckpoint | None:
     """Check the events behind the last checkpoint and sign a new one; None where there are none.
 
-    The newest goes to the anchor file too. Two processes sealing at once make one checkpoint.
-    Raises chain.ChainBrokenError (what does not verify is not signed), ImproperlyConfigured (no
-    key, no readable anchor file), OSError (the anchor file cannot be written).
+    The newest goes to the anchor file too; where time runs backwards, that is recorded. Two
+    processes sealing at once make one checkpoint. Raises chain.ChainBrokenError (what does not
+    verify is not signed), ImproperlyConfigured (no key, no readable anchor file), OSError (the
+    anchor file cannot be written), record.AuditUnavailableError.
     """
     with tenancy.bind(tenant):
         last = AuditCheckpoint.objects.first()
         tree, head = _resume(last)
-        sealed = tree.size
+        sealed, clock = tree.size, Clock(chain.rfc3339(last.at) if last else "")
         with chain.snapshot(tenant) as connection:
-            for _, digest in chain.walk(connection, tenant, after=sealed, head=head):
+            for _, digest in chain.walk(connection, tenant, after=sealed, head=head, clock=clock):
                 tree.append(digest)
                 head = digest
         made = _sign(tenant, tree, head) if tree.size > sealed else None
         _anchor(made or last)
+        record.record(*map(_anomaly, clock.rollbacks[:MOST_ANOMALIES]))
         return made
 
 
@@ -86,4 +93,14 @@ def _statement(checkpoint: AuditCheckpoint) -> bytes:
         bytes(checkpoint.head),
         chain.rfc3339(checkpoint.at),
         checkpoint.kid,
+    )
+
+
+def _anomaly(rollback: Rollback) -> Event:
+    return Event(
+        code=Code.AUDIT_ANOMALY,
+        outcome=Outcome.FAILURE,
+        actor=Actor.system("audit-checkpoints"),
+        reason="the clock went back",
+        details={"seq": rollback.seq, "from": rollback.before, "to": rollback.after},
     )

@@ -31,7 +31,7 @@ def record(*events: Event) -> None:
     TenantNotBoundError.
     """
     rows = _prepare(events)
-    if not transaction.defer(rows):
+    if rows and not transaction.defer(rows):
         writer.write(rows)
 
 
@@ -60,7 +60,8 @@ async def arecord(*events: Event) -> None:
     except SynchronousOnlyOperation:
         # The tenant's keys are not in memory yet: only then a thread is needed.
         rows = await database.run(tenancy.current(), _prepare, events)
-    await writer.awrite(rows)
+    if rows:
+        await writer.awrite(rows)
 
 
 def _prepare(events: tuple[Event, ...]) -> list[Row]:

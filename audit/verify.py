@@ -1,8 +1,5 @@
 """Verify a tenant's chain, its head, its checkpoints and its anchor (A6, A8, A9). Reads only."""
 
-import threading
-import time
-from collections import defaultdict
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,6 +13,7 @@ from django.utils import timezone
 from audit import anchors, chain, signature
 from audit.anchors import Anchor
 from audit.chain import Break, ChainBrokenError
+from audit.clock import Clock, Rollback
 from audit.merkle import Tree
 from authfi.lib.tenancy import TenantRef
 
@@ -26,7 +24,9 @@ class Verification:
 
     `unsealed_since` is the time of the first event behind the last checkpoint; `sealed` and
     `is_anchored` say how many events checkpoints cover, and whether the anchor file knows the
-    chain. All three mean nothing where it is broken.
+    chain; `clock_back` tells where recorded time runs backwards. These mean nothing where it is
+    broken. `read_from` is the first number that was read: what stands before it rests on the
+    signed checkpoint, and was read the last time at `full_at`, if ever.
     """
 
     tenant: str
@@ -38,23 +38,36 @@ class Verification:
     sealed: int = 0
     unsealed_since: datetime | None = None
     is_anchored: bool = False
+    clock_back: tuple[Rollback, ...] = ()
+    read_from: int = 1
+    full_at: datetime | None = None
 
 
-def verify(tenant: TenantRef, *, progress: Callable[[int], None] | None = None) -> Verification:
+def verify(
+    tenant: TenantRef, *, tail: bool = False, progress: Callable[[int], None] | None = None
+) -> Verification:
     """Check all that is stored of a tenant's trail, as it is at this moment.
 
-    `progress` is told the number of events read so far. Reads only, in bounded memory; the key is
-    needed where there is a checkpoint or an anchor. Raises django.db.DatabaseError,
-    ImproperlyConfigured (no key to check with, an anchor file that cannot be read).
+    `tail` reads only the last signed checkpoint and the events behind it. `progress` is told the
+    number of events read so far. Reads only, in bounded memory; the key is needed where there is a
+    checkpoint or an anchor. Raises django.db.DatabaseError, ImproperlyConfigured (no key to check
+    with, an anchor file that cannot be read).
     """
     verified_at, count, broken, since = timezone.now(), 0, None, None
+    clock = Clock()
     # Before the snapshot: a checkpoint signed meanwhile would know of more than can be seen.
     anchor = anchors.read().get(tenant.id)
     with chain.snapshot(tenant) as connection:
         checkpoints = _Checkpoints(connection, tenant, anchor)
-        head = chain.FIRST_PREV
+        start, head = 0, chain.FIRST_PREV
         try:
-            for count, head in chain.walk(connection, tenant, progress=progress):
+            if tail:
+                start, head = checkpoints.resume()
+            count = start
+            walked = chain.walk(
+                connection, tenant, after=start, head=head, clock=clock, progress=progress
+            )
+            for count, head in walked:
                 checkpoints.follow(count, head)
             checkpoints.finish(count)
             _check_head(connection, tenant, count, head)
@@ -71,6 +84,8 @@ def verify(tenant: TenantRef, *, progress: Callable[[int], None] | None = None) 
         sealed=checkpoints.covered,
         unsealed_since=since,
         is_anchored=anchor is not None,
+        clock_back=tuple(clock.rollbacks),
+        read_from=start + 1,
     )
 
 
@@ -102,17 +117,38 @@ class _Checkpoints:
     def __init__(
         self, connection: BaseDatabaseWrapper, tenant: TenantRef, anchor: Anchor | None
     ) -> None:
+        self.connection = connection
         self.tenant_id = tenant.id
         self.anchor = anchor
         self.tree = Tree()
         self.covered = 0
-        streams = chain.stream(connection, chain.CHECKPOINTS, tenant.id)
+        self._wait_for(chain.CHECKPOINTS)
+
+    def _wait_for(self, query: str) -> None:
+        streams = chain.stream(self.connection, query, self.tenant_id)
         self.waiting = (row for rows in streams for row in rows)
         self.next = next(self.waiting, None)
+
+    def resume(self) -> tuple[int, bytes]:
+        """Size and head of the last checkpoint, to go on behind it. Raises ChainBrokenError."""
+        self._wait_for(chain.LAST_CHECKPOINT)
+        if self.next is None:
+            return 0, chain.FIRST_PREV
+        size, _, head, frontier = self.next[:4]
+        try:
+            self.tree = Tree.restore(size, bytes(frontier))
+        except (TypeError, ValueError, AttributeError) as error:
+            raise ChainBrokenError(size, "has a checkpoint that was changed") from error
+        self._meet(size, head)
+        return size, head
 
     def follow(self, seq: int, head: bytes) -> None:
         """Raises ChainBrokenError."""
         self.tree.append(head)
+        self._meet(seq, head)
+
+    def _meet(self, seq: int, head: bytes) -> None:
+        """Compare what is known of the chain's first `seq` events."""
         if self.next and self.next[0] == seq:
             try:
                 self._check(head, *self.next)
@@ -194,18 +230,3 @@ def _time_of_next(
     for rows in chain.stream(connection, chain.TIME_OF_NEXT, tenant.id, covered):
         found += rows
     return datetime.fromisoformat(f"{found[0][0]}+00:00") if found else None
-
-
-_recent: dict[UUID, tuple[float, Verification]] = {}
-_one_at_a_time: defaultdict[UUID, threading.Lock] = defaultdict(threading.Lock)
-
-
-def recent_verification(tenant: TenantRef, max_age_seconds: float = 20) -> Verification:
-    """The last verification of this process if it is recent, else a new one. Raises as `verify`."""
-    with _one_at_a_time[tenant.id]:  # pages that ask meanwhile share one verification
-        made_at, found = _recent.get(tenant.id, (0.0, None))
-        if found and time.monotonic() - made_at < max_age_seconds:
-            return found
-        fresh = verify(tenant)
-        _recent[tenant.id] = (time.monotonic(), fresh)
-        return fresh

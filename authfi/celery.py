@@ -25,6 +25,11 @@ if settings.CELERY_BROKER_URL.startswith("filesystem:"):
 app.conf.beat_schedule_filename = str(Path(settings.DATA_DIR) / "beat-schedule")
 app.conf.beat_schedule = {
     "seal-checkpoints": {"task": "tenants.tasks.seal_checkpoints", "schedule": 60.0},
+    "verify-trails": {
+        "task": "tenants.tasks.verify_trails",
+        "schedule": 3_600.0,
+        "options": {"expires": 3_600},
+    },
     "make-partitions": {"task": "audit.tasks.make_partitions", "schedule": 86_400.0},
     "report-orphan-writes": {"task": "smart.tasks.report_orphan_writes", "schedule": 60.0},
     "sweep-expired": {"task": "tenants.tasks.sweep_expired", "schedule": 600.0},

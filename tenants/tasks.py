@@ -8,7 +8,7 @@ from celery import shared_task
 from django.apps import apps
 from django.utils import timezone
 
-from audit import checkpoints
+from audit import checkpoints, verdicts
 from authfi.lib import tenancy
 from authfi.lib.tenancy import TenantRef
 from tenants import directory
@@ -37,6 +37,12 @@ class TenantsFailedError(RuntimeError):
 def seal_checkpoints() -> int:
     """Sign a checkpoint for each tenant with new events; returns how many were signed (A6)."""
     return for_each(lambda tenant: int(checkpoints.seal(tenant) is not None))
+
+
+@shared_task
+def verify_trails() -> int:
+    """Read each tenant's trail in full; returns how many are broken (A9). Safe to repeat."""
+    return for_each(lambda tenant: int(verdicts.read_in_full(tenant).broken is not None))
 
 
 @shared_task

@@ -10,7 +10,8 @@ from django.shortcuts import render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from audit import verify
+from audit import verdicts
+from audit.verify import Verification
 from authfi.accounts import sessions
 from authfi.accounts.decorators import console_view
 from authfi.accounts.models import Role
@@ -36,9 +37,9 @@ def verification(request: TenantRequest) -> HttpResponse:
 
 def context(request: TenantRequest) -> dict[str, Any]:
     """What `console/verification.html` needs; without a verdict where none could be found."""
-    found: verify.Verification | None = None
+    found: Verification | None = None
     try:
-        found = verify.recent_verification(request.tenant.ref, MAX_AGE_SECONDS)
+        found = verdicts.recent(request.tenant.ref, MAX_AGE_SECONDS)
     except (Error, ImproperlyConfigured):
         logger.exception("the audit trail cannot be verified")
     return {
@@ -48,7 +49,7 @@ def context(request: TenantRequest) -> dict[str, Any]:
     }
 
 
-def _verdict(found: verify.Verification | None) -> str:
+def _verdict(found: Verification | None) -> str:
     if found is None:
         return "unknown"
     return "broken" if found.broken else "intact"

@@ -46,6 +46,12 @@ def trail(tenant):
         return list(AuditEvent.objects.order_by("seq"))
 
 
+def details_of(tenant, code):
+    """What the tenant's events of that code say, in their order."""
+    with tenancy.bind(tenant):
+        return [event.details for event in AuditEvent.objects.filter(code=code).order_by("seq")]
+
+
 def objects(tenant):
     """What the tenant's events since its creation are about."""
     with tenancy.bind(tenant):

@@ -4,7 +4,6 @@ import base64
 import hashlib
 import json
 import struct
-import time
 from datetime import UTC
 from uuid import uuid4
 
@@ -283,15 +282,3 @@ def test_a_chain_computed_anew_in_full_is_right_but_for_the_checkpoints(written)
     """The forger of these tests really computes a correct chain: only a checkpoint shows it."""
     rewrite_from(written, 1)
     assert verify.verify(written).broken is None
-
-
-@pytest.mark.spec("A9")
-def test_a_recent_verification_is_used_again_for_a_while(written, monkeypatch):
-    clock = [100.0]
-    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
-    first = verify.recent_verification(written)
-    record.record_for(written, a_read())
-    clock[0] += 19
-    assert verify.recent_verification(written) is first
-    clock[0] += 2
-    assert verify.recent_verification(written).count == 10

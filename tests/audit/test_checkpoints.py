@@ -2,18 +2,20 @@
 
 import json
 import stat
-from datetime import UTC
+from datetime import UTC, datetime, timedelta
 
 import pytest
+import time_machine
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, utils
 from django.conf import settings
 
 from audit import chain, checkpoints, record, signature, verify
+from audit.events import Code
 from audit.models import AuditCheckpoint
 from authfi.lib import tenancy
 from tenants import directory, tasks
-from tests.audit.conftest import a_read, broken, forging, trail
+from tests.audit.conftest import a_read, broken, details_of, forging, trail
 from tests.audit.test_merkle import defined
 
 
@@ -121,6 +123,28 @@ def test_a_changed_checkpoint_is_found(mercy, column):
     if column != "kid":
         with pytest.raises(chain.ChainBrokenError):
             checkpoints.seal(mercy)
+
+
+@pytest.mark.spec("A1", "A8")
+def test_a_clock_that_went_back_is_recorded_and_said(mercy):
+    noon = datetime.now(UTC) + timedelta(days=1)
+    for hours, number in ((0, 2), (-1, 3), (-0.999, 4), (0, 5), (-0.01, 6)):
+        with time_machine.travel(noon + timedelta(hours=hours)):
+            record.record_for(mercy, a_read(number))
+    assert [one.seq for one in verify.verify(mercy).clock_back] == [3]
+    checkpoints.seal(mercy)
+    assert [told["seq"] for told in details_of(mercy, Code.AUDIT_ANOMALY)] == [3]
+    found = verify.verify(mercy)
+    assert (found.broken, [one.seq for one in found.clock_back]) == (None, [3, 7])
+
+
+@pytest.mark.spec("A8")
+def test_a_clock_behind_the_last_checkpoint_is_noticed(mercy):
+    checkpoints.seal(mercy)
+    with time_machine.travel(datetime.now(UTC) - timedelta(hours=1)):
+        record.record_for(mercy, a_read(2))
+    checkpoints.seal(mercy)
+    assert [told["seq"] for told in details_of(mercy, Code.AUDIT_ANOMALY)] == [2]
 
 
 @pytest.mark.spec("A6")

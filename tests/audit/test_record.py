@@ -243,3 +243,11 @@ def test_another_tenants_events_are_invisible(mercy, lakeside):
         assert list(AuditEvent.objects.values_list("seq", flat=True)) == [1]
     with pytest.raises(tenancy.TenantNotBoundError):
         AuditEvent.objects.count()
+
+
+def test_no_event_is_no_work_and_no_error(bound):
+    record.record()
+    asyncio.run(record.arecord())
+    with transaction():
+        record.record()
+    assert objects(bound) == []

@@ -4,7 +4,7 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.db import DatabaseError
 
-from audit import verify
+from audit import verdicts, verify
 from authfi.accounts.models import Session
 from authfi.console import verification
 from authfi.lib import tenancy
@@ -86,7 +86,7 @@ def test_where_nothing_can_be_verified_nothing_is_said_to_be_intact(admin, monke
     def fails(*_args, **_kwargs):
         raise error
 
-    monkeypatch.setattr(verify, "recent_verification", fails)
+    monkeypatch.setattr(verdicts, "recent", fails)
     html = verdict(admin, "console/audit")
     assert 'data-verdict="unknown"' in html
     assert ">Intact<" not in html

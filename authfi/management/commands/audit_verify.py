@@ -86,4 +86,6 @@ def _notes(found: verify.Verification) -> str:
         notes += f"; not sealed behind record {found.sealed}"
     if found.sealed and not found.is_anchored:
         notes += "; no anchor outside the database"
+    if found.clock_back:
+        notes += f"; the clock went back at record {found.clock_back[0].seq}"
     return notes
