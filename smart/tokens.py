@@ -1,21 +1,24 @@
-"""Access tokens: made, verified, asked whether their grant lives (D3, D4; RFC 9068; O10, O18)."""
+"""Access tokens: made, verified, asked whether they live, revoked (D3, D4; RFC 9068; O10, O18)."""
 
 import hashlib
 import time
 from collections import OrderedDict
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 from uuid import UUID, uuid4
 
-from django.db.models import Q
+from django.db import transaction as django_transaction
+from django.db.models import Exists, Q, QuerySet
 from django.utils import timezone
 
+from audit import events, record
 from authfi.crypto import jose, signing
 from authfi.lib import database, tenancy
 from authfi.lib.tenancy import TenantRef
+from authfi.lib.transaction import transaction
 from smart import grants
-from smart.models import Application, Grant
+from smart.models import Application, Grant, RevokedToken
 from smart.scopes.syntax import MalformedScope, Scope, parse_scopes
 from tenants.http import issuer
 
@@ -32,8 +35,10 @@ SCOPES_ON_GRANT = "scope_on_grant"
 _LATEST = 253_402_300_799  # the last second a datetime can hold
 
 _Key = tuple[UUID, str, bytes]
-_verified: "OrderedDict[_Key, AccessToken]" = OrderedDict()
-_live_until: OrderedDict[object, float] = OrderedDict()
+#: What was verified, and until when (monotonic) it need not be asked again.
+_verified: "OrderedDict[_Key, tuple[AccessToken, float]]" = OrderedDict()
+#: Token ids revoked by this process; the database knows them all.
+_revoked_here: OrderedDict[str, None] = OrderedDict()
 
 
 class InvalidTokenError(ValueError):
@@ -133,6 +138,17 @@ def verify(raw: str, *, tenant: TenantRef, audience: str, now: datetime) -> Acce
 
     Asks nobody whether its grant still lives. Raises InvalidTokenError.
     """
+    token = decode(raw, tenant=tenant, now=now)
+    if token.audience != audience:
+        raise InvalidTokenError("the token is for another server")
+    return token
+
+
+def decode(raw: str, *, tenant: TenantRef, now: datetime) -> AccessToken:
+    """`verify` for whatever audience: to tell of a token or to end it, never to open something.
+
+    Raises InvalidTokenError.
+    """
     keys = signing.cached(tenant.id)
     if keys is None:
         with tenancy.bind(tenant):
@@ -142,8 +158,6 @@ def verify(raw: str, *, tenant: TenantRef, audience: str, now: datetime) -> Acce
     except jose.BadTokenError as error:
         raise InvalidTokenError("the token is not one of this server's") from error
     token = _parse(claims, tenant)
-    if token.audience != audience:
-        raise InvalidTokenError("the token is for another server")
     if token.expires_at <= now:
         raise InvalidTokenError("the token has expired", is_expired=True)
     if (token.issued_at - now).total_seconds() > CLOCK_SKEW_SECONDS:
@@ -166,29 +180,77 @@ def authenticate(raw: str, *, tenant: TenantRef, audience: str) -> AccessToken:
 async def aauthenticate(raw: str, *, tenant: TenantRef, audience: str) -> AccessToken:
     """`authenticate` for async code: from memory where it was asked within the last second.
 
-    A grant ended in this process is refused at once, elsewhere within that second. A miss is one
-    thread hop. Raises InvalidTokenError.
+    What was ended or revoked in this process is refused at once, elsewhere within that second. A
+    miss is one thread hop. Raises InvalidTokenError.
     """
-    key = tenant.id, audience, hashlib.sha256(raw.encode(errors="replace")).digest()
-    token = _verified.get(key)
-    if token is None or not _is_fresh(token):
+    key = tenant.id, audience, digest(raw)
+    token, fresh_until = _verified.get(key, (None, 0.0))
+    if token is None or time.monotonic() >= fresh_until:
         asked_at = time.monotonic()
         token = await database.run(tenant, authenticate, raw, tenant=tenant, audience=audience)
-        _remember(_verified, key, token)
-        _remember(_live_until, _liveness_key(token), asked_at + LIVE_SECONDS)
-    if token.grant_id and grants.ended_here(token.grant_id):
+        _remember(_verified, key, (token, asked_at + LIVE_SECONDS))
+    if is_dead_here(token):
         raise InvalidTokenError("the access was ended")
     if token.expires_at <= timezone.now():
         raise InvalidTokenError("the token has expired", is_expired=True)
     return token
 
 
-def _is_fresh(token: AccessToken) -> bool:
-    return time.monotonic() < _live_until.get(_liveness_key(token), 0.0)
+def is_dead_here(token: AccessToken) -> bool:
+    """True when this process ended or revoked it; False says nothing."""
+    ended = token.grant_id is not None and grants.ended_here(token.grant_id)
+    return ended or token.jti in _revoked_here
 
 
-def _liveness_key(token: AccessToken) -> object:
-    return token.grant_id or (token.tenant.id, token.client_id)
+def live_grants(token: AccessToken) -> QuerySet[Grant]:
+    """The grant of a token, if all that the token hangs on is live; one statement (D3)."""
+    return Grant.objects.filter(
+        Q(user__isnull=True) | Q(user__is_active=True),
+        ~Exists(_revocations(token)),
+        pk=cast("UUID", token.grant_id),
+        ended_at__isnull=True,
+        expires_at__gt=timezone.now(),
+        application__client_id=token.client_id,
+        application__state=Application.State.ACTIVE,
+    )
+
+
+def live_apps(token: AccessToken) -> QuerySet[Application]:
+    """The app that a token without a grant acts for, if both are live; one statement."""
+    return Application.objects.filter(
+        ~Exists(_revocations(token)),
+        client_id=token.client_id,
+        state=Application.State.ACTIVE,
+    )
+
+
+def revoke(token: AccessToken, *, actor: events.Actor) -> None:
+    """End one access token; what its grant has besides goes on (REVO-03). Safe to repeat."""
+    with transaction():
+        RevokedToken.objects.bulk_create(
+            [RevokedToken(jti=token.jti, expires_at=token.expires_at)], ignore_conflicts=True
+        )
+        record.record(
+            events.Event(
+                code=events.Code.TOKEN_REVOKE,
+                outcome=events.Outcome.SUCCESS,
+                actor=actor,
+                client_id=token.client_id,
+                patient=token.patient or "",
+                object=f"Grant/{token.grant_id}" if token.grant_id else "",
+                details={"jti": token.jti, "on_behalf_of": token.subject},
+            )
+        )
+        django_transaction.on_commit(lambda: _remember(_revoked_here, token.jti, None))
+
+
+def digest(raw: str) -> bytes:
+    """What a token is remembered by in this process's memory."""
+    return hashlib.sha256(raw.encode(errors="replace")).digest()
+
+
+def _revocations(token: AccessToken) -> QuerySet[RevokedToken]:
+    return RevokedToken.objects.filter(jti=token.jti)
 
 
 def _remember(cache: "OrderedDict[Any, Any]", key: object, value: object) -> None:
@@ -201,31 +263,20 @@ def _remember(cache: "OrderedDict[Any, Any]", key: object, value: object) -> Non
 def _confirmed(token: AccessToken) -> AccessToken:
     """The token with its scopes, if what it hangs on is live. Raises InvalidTokenError."""
     if token.grant_id is None:
-        active = Application.objects.filter(
-            client_id=token.client_id, state=Application.State.ACTIVE
-        ).exists()
-        if not active:
-            raise InvalidTokenError("the app is not active")
+        if not live_apps(token).exists():
+            raise InvalidTokenError("the app is not active, or the token was revoked")
         return token
-    scope = (
-        Grant.objects.filter(
-            Q(user__isnull=True) | Q(user__is_active=True),
-            id=token.grant_id,
-            ended_at__isnull=True,
-            expires_at__gt=timezone.now(),
-            application__client_id=token.client_id,
-            application__state=Application.State.ACTIVE,
-        )
-        .values_list("scopes", flat=True)
-        .first()
-    )
+    scope = live_grants(token).values_list("scopes", flat=True).first()
     if scope is None:
         raise InvalidTokenError("the access was ended")
-    return (
-        replace(token, scopes=_scopes(scope), scopes_on_grant=False)
-        if (token.scopes_on_grant)
-        else token
-    )
+    return with_scopes(token, scope)
+
+
+def with_scopes(token: AccessToken, granted: str) -> AccessToken:
+    """The token with the scopes that stayed on its grant, where they did (TOKN-22)."""
+    if not token.scopes_on_grant:
+        return token
+    return replace(token, scopes=_scopes(granted), scopes_on_grant=False)
 
 
 def _parse(claims: dict[str, Any], tenant: TenantRef) -> AccessToken:

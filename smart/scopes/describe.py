@@ -23,6 +23,7 @@ from smart.scopes.names import (
 )
 from smart.scopes.syntax import (
     ANY_TYPE,
+    INTROSPECTION_SCOPE,
     ClinicalScope,
     Constraint,
     ContextScope,
@@ -131,6 +132,7 @@ _MANAGEMENT: Final = {
     "authfi/audit.read": (Kind.VIEW, _("View the audit trail")),
     "authfi/consents": (Kind.CHANGE, _("Manage consents")),
     "authfi/sessions": (Kind.CHANGE, _("View and end sessions")),
+    INTROSPECTION_SCOPE: (Kind.VIEW, _("View what other apps' access allows")),
 }
 _MANAGEMENT_LONG: Final = _("The app works on the settings of this server, not on health records.")
 

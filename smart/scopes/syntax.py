@@ -26,6 +26,8 @@ OPENID_URI_PREFIX: Final = "http://openid.net/specs/openid-connect-core-1_0#"
 
 OPENID_SCOPES: Final = frozenset({"openid", "profile", "offline_access"})
 SMART_NAMED_SCOPES: Final = frozenset({"fhirUser", "online_access"})
+#: Asking about any token of the tenant (INTR-10), named as SCOP-22 wants it.
+INTROSPECTION_SCOPE: Final = "__introspection"
 MANAGEMENT_SCOPES: Final = frozenset(
     {
         "authfi/tenants",
@@ -35,6 +37,7 @@ MANAGEMENT_SCOPES: Final = frozenset(
         "authfi/audit.read",
         "authfi/consents",
         "authfi/sessions",
+        INTROSPECTION_SCOPE,
     }
 )
 NAMED_SCOPES: Final = OPENID_SCOPES | SMART_NAMED_SCOPES | MANAGEMENT_SCOPES

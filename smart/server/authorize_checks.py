@@ -111,7 +111,7 @@ def check(asked: Asked, application: Application, redirect_uri: str) -> Checked:
     _nothing_is_repeated(asked)
     _response_is_a_code(asked, application)
     _state_is_there(asked)
-    _pkce_is_s256(asked)
+    _pkce_is_s256(asked, application)
     audience = _audience(asked)
     _no_request_object(asked)
     prompt, max_age = _prompt(asked)
@@ -155,7 +155,11 @@ def _state_is_there(asked: Asked) -> None:
         raise InvalidRequest("nonce has at most 255 characters, none of them control characters")
 
 
-def _pkce_is_s256(asked: Asked) -> None:
+def _pkce_is_s256(asked: Asked, application: Application) -> None:
+    """Only an app that an admin marked may leave PKCE out, and then the whole of it (O2)."""
+    is_absent = not (asked.get("code_challenge") or asked.get("code_challenge_method"))
+    if is_absent and application.without_pkce and not application.is_public:
+        return
     if not asked.get("code_challenge"):
         raise InvalidRequest("code_challenge is missing")
     if asked.get("code_challenge_method") != "S256":

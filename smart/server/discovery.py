@@ -10,6 +10,7 @@ from smart.models import HealthcareModule
 from smart.scopes import match
 from smart.scopes.syntax import Scope, parse_scopes
 from smart.server import ceiling
+from smart.server.engine import GRANT_TYPES
 from tenants.http import fhir_base, issuer
 
 CAPABILITIES: Final = (
@@ -17,17 +18,22 @@ CAPABILITIES: Final = (
     "launch-standalone",
     "authorize-post",
     "client-public",
+    "client-confidential-symmetric",
     "sso-openid-connect",
     "context-banner",
     "context-ehr-patient",
     "context-ehr-encounter",
     "context-standalone-patient",
     "context-standalone-encounter",
+    "permission-offline",
+    "permission-online",
     "permission-patient",
     "permission-user",
     "permission-v1",
     "permission-v2",
 )
+
+_SECRET: Final = "client_secret_basic"
 
 #: Scopes told to apps, as far as the tenant offers them; management scopes stay out (SCOP-22).
 _TOLD: Final = (*ceiling.ENFORCED, *parse_scopes("patient/*.read user/*.read"))
@@ -44,6 +50,7 @@ def smart_configuration(tenant: TenantRef) -> dict[str, Any] | None:
         "grant_types_supported": ["authorization_code"],
         "response_types_supported": ["code"],
         "code_challenge_methods_supported": ["S256"],
+        "token_endpoint_auth_methods_supported": [_SECRET],
         "scopes_supported": _texts(match.intersect(_TOLD, ceiling.offered(module)).granted),
         "capabilities": list(CAPABILITIES),
     }
@@ -53,11 +60,13 @@ def oauth_metadata(tenant: TenantRef) -> dict[str, Any]:
     """RFC 8414 metadata of the tenant's issuer; also for apps that act in their own name."""
     return {
         **_endpoints(tenant),
-        "grant_types_supported": ["authorization_code", "client_credentials"],
+        "grant_types_supported": list(GRANT_TYPES),
         "response_types_supported": ["code"],
         "response_modes_supported": ["query"],
         "code_challenge_methods_supported": ["S256"],
-        "token_endpoint_auth_methods_supported": ["none", "client_secret_basic"],
+        "token_endpoint_auth_methods_supported": ["none", _SECRET],
+        "revocation_endpoint_auth_methods_supported": ["none", _SECRET],
+        "introspection_endpoint_auth_methods_supported": [_SECRET, "Bearer"],
         "authorization_response_iss_parameter_supported": True,
     }
 
@@ -71,7 +80,7 @@ def openid_configuration(tenant: TenantRef) -> dict[str, Any]:
         "end_session_endpoint": f"{own}/oauth/logout",
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": ["RS256"],
-        "scopes_supported": ["openid", "fhirUser"],
+        "scopes_supported": ["openid", "fhirUser", "offline_access", "online_access"],
         "claims_supported": [
             *("iss", "sub", "aud", "exp", "iat"),
             *("auth_time", "acr", "amr", "nonce", "fhirUser"),
@@ -99,6 +108,8 @@ def _endpoints(tenant: TenantRef) -> dict[str, Any]:
         "jwks_uri": f"{own}/.well-known/jwks.json",
         "authorization_endpoint": f"{own}/oauth/authorize",
         "token_endpoint": f"{own}/oauth/token",
+        "introspection_endpoint": f"{own}/oauth/introspect",
+        "revocation_endpoint": f"{own}/oauth/revoke",
     }
 
 

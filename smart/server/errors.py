@@ -41,6 +41,12 @@ class InteractionRequired(OAuthError):
     error = "interaction_required"
 
 
+class InsufficientScope(OAuthError):
+    """The access token does not reach this far (RFC 6750 3.1)."""
+
+    error = "insufficient_scope"
+
+
 class InvalidClient(OAuthError):
     """Client authentication failed (RFC 6749 5.2)."""
 
@@ -69,6 +75,12 @@ class InvalidTarget(OAuthError):
     """The resource is not one we serve (RFC 8707 2)."""
 
     error = "invalid_target"
+
+
+class InvalidToken(OAuthError):
+    """The access token opens nothing here (RFC 6750 3.1)."""
+
+    error = "invalid_token"
 
 
 class LoginRequired(OAuthError):
@@ -117,6 +129,14 @@ class ClientNotProvenError(Exception):
     """Client or redirect URI are not proven, so the browser stays with us (ERRS-01)."""
 
 
+_STATUS = {
+    "invalid_client": 401,
+    "invalid_token": 401,
+    "insufficient_scope": 403,
+    "temporarily_unavailable": 503,
+}
+
+
 def body_of(error: OAuthError) -> dict[str, str]:
     """The members of a JSON error (RFC 6749 5.2)."""
     body = {"error": error.error}
@@ -125,7 +145,7 @@ def body_of(error: OAuthError) -> dict[str, str]:
 
 def status_of(code: str) -> int:
     """The HTTP status of a JSON error."""
-    return {"invalid_client": 401, "temporarily_unavailable": 503}.get(code, 400)
+    return _STATUS.get(code, 400)
 
 
 def error_redirect(redirect_uri: str, error: OAuthError, state: str) -> HttpResponse:

@@ -27,14 +27,20 @@ def make(grant: Grant, scopes: Collection[str], nonce: str) -> str:
         "aud": grant.application.client_id,
         "iat": now,
         "exp": now + SECONDS,
-        "acr": grant.acr,
         "amr": grant.context.get("amr", []),
+        **identity(grant, scopes),
     }
-    if grant.auth_time:
-        claims["auth_time"] = int(grant.auth_time.timestamp())
     if nonce:
         claims["nonce"] = nonce
+    return signing.sign(signing.ID_TOKEN_ALG, claims)
+
+
+def identity(grant: Grant, scopes: Collection[str]) -> dict[str, Any]:
+    """How and when its person signed in, and who that is in FHIR where `fhirUser` was granted."""
+    claims: dict[str, Any] = {"acr": grant.acr}
+    if grant.auth_time:
+        claims["auth_time"] = int(grant.auth_time.timestamp())
     fhir_user = grant.context.get("fhir_user")
     if fhir_user and "fhirUser" in scopes:
-        claims["fhirUser"] = f"{fhir_base(tenant)}/{fhir_user}"
-    return signing.sign(signing.ID_TOKEN_ALG, claims)
+        claims["fhirUser"] = f"{fhir_base(tenancy.current())}/{fhir_user}"
+    return claims

@@ -14,6 +14,7 @@ from smart.cors import forget_origins
 from smart.models import Application
 from smart.models.handles import handle_digest, new_handle
 from smart.scopes.syntax import (
+    INTROSPECTION_SCOPE,
     MANAGEMENT_SCOPES,
     MalformedScope,
     UnknownScope,
@@ -230,7 +231,8 @@ def _check_for_people(application: Application) -> None:
     scopes = application.scopes.split()
     if "authorization_code" not in application.grant_types.split():
         raise ValidationError("grant_types: refresh_token goes with authorization_code")
-    if MANAGEMENT_SCOPES & set(scopes):
+    managing = MANAGEMENT_SCOPES & set(scopes)
+    if managing and (application.is_public or managing != {INTROSPECTION_SCOPE}):
         raise ValidationError("scope: an app that people use has no management scopes")
     if any(scope.startswith("system/") for scope in scopes):
         raise ValidationError("scope: system/ is for apps that act in their own name")

@@ -3,20 +3,14 @@
 import json
 from typing import Final
 
-from audit import events, record
+from audit import record
+from audit.events import Code
 from authfi.lib.transaction import transaction
-from smart import cors
 from smart.models import Application
-from smart.server import client_auth
-from smart.server.endpoint import OAuthRequest, OAuthResponse, error_response
+from smart.server import client_auth, refusal
+from smart.server.endpoint import OAuthRequest, OAuthResponse
 from smart.server.engine import GRANT_TYPES, Engine
-from smart.server.errors import (
-    InvalidClient,
-    InvalidRequest,
-    OAuthError,
-    UnsupportedGrantType,
-    status_of,
-)
+from smart.server.errors import InvalidRequest, OAuthError, UnsupportedGrantType, status_of
 from smart.server.validator import SmartValidator
 
 #: The parameters a grant is told of; whatever else was sent is ignored (RFC 6749 3.2).
@@ -42,9 +36,9 @@ def token(request: OAuthRequest) -> OAuthResponse:
         client = client_auth.authenticate(request.authorization, request.form)
         response = _exchange(request, client)
     except OAuthError as error:
-        response = _refusal(request, error)
-        record.record(_denied(request, client, response))
-    return _with_cors(response, request, client)
+        response = refusal.respond(request, error, "token")
+        record.record(refusal.event(request, client, response, Code.TOKEN_DENY))
+    return refusal.with_cors(response, request, client)
 
 
 def _check(request: OAuthRequest) -> None:
@@ -72,43 +66,5 @@ def _exchange(request: OAuthRequest, client: Application) -> OAuthResponse:
         answer.pop("state", None)
         response = OAuthResponse(status_of(answer["error"]), answer)
         # Inside, so that what a refusal changes (what is used twice ends its grant) stays.
-        record.record(_denied(request, client, response))
+        record.record(refusal.event(request, client, response, Code.TOKEN_DENY))
     return response
-
-
-def _refusal(request: OAuthRequest, error: OAuthError) -> OAuthResponse:
-    """RFC 6749 5.2: a client that tried Basic is told to."""
-    is_basic = request.authorization.lower().startswith("basic")
-    challenge = isinstance(error, InvalidClient) and is_basic
-    return error_response(error, {"WWW-Authenticate": 'Basic realm="token"'} if challenge else {})
-
-
-def _denied(
-    request: OAuthRequest, client: Application | None, response: OAuthResponse
-) -> events.Event:
-    claimed = client_auth.claimed(request.authorization, request.form)
-    client_id, details = (client.client_id, {}) if client else client_auth.named(claimed)
-    return events.Event(
-        code=events.Code.TOKEN_DENY,
-        outcome=events.Outcome.DENIED,
-        actor=events.Actor.client(client.client_id) if client else events.Actor.anonymous(),
-        client_id=client_id,
-        reason=response.body.get("error_description", ""),
-        rule=response.body["error"],
-        details=details,
-    )
-
-
-def _with_cors(
-    response: OAuthResponse, request: OAuthRequest, client: Application | None
-) -> OAuthResponse:
-    """A known app's own origins, else any of the tenant's, for errors too (CORS-02, CORS-04)."""
-    if not request.origin:
-        return response
-    allowed = (
-        frozenset(client.allowed_origins.split())
-        if client
-        else cors.registered_origins(request.tenant)
-    )
-    extra = cors.cors_headers(request.origin, allowed)
-    return OAuthResponse(response.status, response.body, {**response.headers, **extra})

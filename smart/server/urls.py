@@ -5,6 +5,8 @@ from django.urls import path
 from audit.events import Code
 from smart.server import authorize, documents, logout, picker, userinfo
 from smart.server.endpoint import django_view
+from smart.server.introspect import introspect
+from smart.server.revoke import revoke
 from smart.server.token import token
 
 urlpatterns = [
@@ -24,4 +26,10 @@ urlpatterns = [
     path("oauth/logout/confirm", logout.end_session_confirm, name="end-session-confirm"),
     path("oauth/userinfo", userinfo.userinfo, name="userinfo"),
     path("oauth/token", django_view(token, refusal_code=Code.TOKEN_DENY), name="token"),
+    path(
+        "oauth/introspect",
+        django_view(introspect, refusal_code=Code.TOKEN_INTROSPECT),
+        name="introspect",
+    ),
+    path("oauth/revoke", django_view(revoke, refusal_code=Code.TOKEN_REVOKE), name="revoke"),
 ]

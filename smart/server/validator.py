@@ -100,8 +100,8 @@ class SmartValidator(OAuth2Validator):
         )
 
     def is_pkce_required(self, client_id: str, request: Any) -> bool:
-        """Always (AUTZ-11)."""
-        return True
+        """Always, but for a confidential app that an admin marked (AUTZ-11, O2)."""
+        return not request.client.without_pkce or bool(request.client.is_public)
 
     def save_authorization_code(
         self, client_id: str, code: dict[str, str], request: Any, *args: Any, **kwargs: Any
@@ -114,8 +114,8 @@ class SmartValidator(OAuth2Validator):
             grant=request.grant,
             redirect_uri=request.redirect_uri,
             scope=" ".join(request.scopes),
-            code_challenge=request.code_challenge,
-            code_challenge_method=request.code_challenge_method,
+            code_challenge=request.code_challenge or "",
+            code_challenge_method=request.code_challenge_method or "",
             nonce=request.nonce or "",
             expires=timezone.now() + timedelta(seconds=CODE_SECONDS),
         )
@@ -146,9 +146,9 @@ class SmartValidator(OAuth2Validator):
         request.scopes = row.grant.scopes.split()
         return True
 
-    def get_code_challenge(self, code: str, request: Any) -> str:
-        """Of the code that was locked."""
-        return str(request.code_row.code_challenge)
+    def get_code_challenge(self, code: str, request: Any) -> str | None:
+        """Of the code that was locked; None where its app sent none."""
+        return request.code_row.code_challenge or None
 
     def get_code_challenge_method(self, code: str, request: Any) -> str:
         """Of the code that was locked."""
@@ -302,7 +302,10 @@ def _check_code(row: AuthorizationCode, request: Any) -> None:
         raise InvalidGrant("the access was ended")
     if request.redirect_uri != row.redirect_uri:
         raise InvalidGrant("redirect_uri is not the one of the authorization request")
-    if not _VERIFIER.fullmatch(request.code_verifier or ""):
+    if not row.code_challenge:
+        if request.code_verifier:
+            raise InvalidGrant("code_verifier was sent for a code without code_challenge")
+    elif not _VERIFIER.fullmatch(request.code_verifier or ""):
         raise InvalidGrant("code_verifier is missing or malformed")
 
 
