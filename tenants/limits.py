@@ -43,7 +43,13 @@ class _Lease:
     """What this process may still use of a limit in the present window."""
 
     left: int
+    is_last: bool = False
     is_told: bool = False
+
+    @property
+    def is_used_up(self) -> bool:
+        """Nothing is left here, nor was anything left for others to take."""
+        return self.left < 0 or (self.left == 0 and self.is_last)
 
 
 _leases: dict[_Key, _Lease] = {}
@@ -54,14 +60,14 @@ _lock = threading.Lock()
 def take(limit: str, key: str) -> int:
     """Use one of the bound tenant's limit for that key: 0, or the seconds until there is more."""
     waiting = take_leased(limit, key)
-    return _lease(limit, key, taken=1) if waiting is None else waiting
+    return _lease(limit, key) if waiting is None else waiting
 
 
 async def atake(limit: str, key: str) -> int:
     """`take` for async code: without a thread as long as the block lasts."""
     waiting = take_leased(limit, key)
     if waiting is None:
-        waiting = await database.run(tenancy.current(), _lease, limit, key, taken=1)
+        waiting = await database.run(tenancy.current(), _lease, limit, key)
     return waiting
 
 
@@ -74,17 +80,16 @@ def take_leased(limit: str, key: str) -> int | None:
         if lease.left > 0:
             lease.left -= 1
             return 0
-        return None if lease.left == 0 else _until_next()
+        return _until_next() if lease.is_used_up else None
 
 
 def waiting(limit: str, key: str) -> int:
-    """The seconds until there is more of a limit; 0 where some is left. Uses none of it."""
+    """The seconds until there is more of a limit that this process knows to be used up, else 0.
+
+    Uses none of it and asks nobody: another process's last one is noticed with the next `take`.
+    """
     lease = _leased(limit, key)
-    if lease is not None and lease.left > 0:
-        return 0
-    if lease is not None and lease.left < 0:
-        return _until_next()
-    return _lease(limit, key, taken=0)
+    return _until_next() if lease is not None and lease.is_used_up else 0
 
 
 def tell_once(limit: str, key: str) -> None:
@@ -151,19 +156,20 @@ def _until_next() -> int:
     return WINDOW_SECONDS - int(time.time()) % WINDOW_SECONDS
 
 
-def _lease(limit: str, key: str, *, taken: int) -> int:
-    """Take a block for this process, and `taken` of it at once; 0 or the seconds to wait."""
+def _lease(limit: str, key: str) -> int:
+    """Take a block for this process and one of it at once; 0 or the seconds to wait."""
     allowed: int = settings.LIMITS[limit]
     block = max(1, allowed // BLOCKS)
-    window = int(time.time()) // WINDOW_SECONDS
-    granted = block - max(0, _use(limit, key, window, block) - allowed)
-    left = granted - taken if granted > 0 else -1
+    used = _use(limit, key, int(time.time()) // WINDOW_SECONDS, block)
+    granted = block - max(0, used - allowed)
+    place = (tenancy.current().id, limit, key)
     with _lock:
-        former = _leases.get((tenancy.current().id, limit, key))
-        is_told = former.is_told if former else False
-        if former and former.left > 0 and left >= 0:
-            left += former.left
-        _leases[tenancy.current().id, limit, key] = _Lease(left, is_told)
+        former = _leases.get(place)
+        lease = _Lease(granted - 1 if granted > 0 else -1, is_last=used >= allowed)
+        if former:
+            lease.is_told = former.is_told
+            lease.left += max(0, former.left) if granted > 0 else 0
+        _leases[place] = lease
     return 0 if granted > 0 else _until_next()
 
 

@@ -18,6 +18,7 @@ from audit import events, record
 from audit.record import AuditUnavailableError
 from authfi.lib.tenancy import TenantRef
 from smart import cors
+from smart.server import throttle
 from smart.server.errors import (
     InvalidRequest,
     OAuthError,
@@ -25,6 +26,7 @@ from smart.server.errors import (
     body_of,
     status_of,
 )
+from tenants import limits
 from tenants.http import TenantRequest
 
 FORM: Final = "application/x-www-form-urlencoded"
@@ -61,6 +63,7 @@ def serve(
     handler: Handler,
     *,
     refusal_code: events.Code,
+    limit: str,
     tenant: TenantRef,
     method: str,
     query: str,
@@ -72,7 +75,7 @@ def serve(
     `headers` are looked up by their usual spelling ("Content-Type"), so give a mapping that
     ignores case; `body` is None where it could not be read. Every answer carries its CORS headers
     (CORS-04). What is refused before the handler is recorded as `refusal_code`; the handler
-    records the rest.
+    records the rest. `limit` names the limit of each app's calls (V1).
     """
     origin = headers.get("Origin", "")
     if method == "OPTIONS":
@@ -80,10 +83,18 @@ def serve(
         return OAuthResponse(204, {}, cors.preflight_headers(origin, allowed))
     try:
         asked = _request(tenant, method, query, headers, body)
+        form = asked.form if isinstance(asked, OAuthRequest) else {}
+        seconds = throttle.seconds_to_wait(limit, headers.get("Authorization", ""), form)
+        if seconds:
+            return _with_cors(_too_many(seconds), tenant, origin)
         if isinstance(asked, OAuthRequest):
-            return handler(asked)
-        record.record(_denied(asked, refusal_code))
-        return _with_cors(_refusal(asked, method), tenant, origin)
+            response = handler(asked)
+        else:
+            record.record(_denied(asked, refusal_code))
+            response = _with_cors(_refusal(asked, method), tenant, origin)
+        if 400 <= response.status < 500:
+            throttle.count_refusal()
+        return response
     except AuditUnavailableError:
         busy = error_response(TemporarilyUnavailable("try again in a moment"))
         return _with_cors(busy, tenant, origin)
@@ -93,6 +104,12 @@ def error_response(error: OAuthError, headers: Mapping[str, str] | None = None) 
     """The JSON answer to an error (RFC 6749 5.2)."""
     retry = {"Retry-After": "5"} if isinstance(error, TemporarilyUnavailable) else {}
     return OAuthResponse(status_of(error.error), body_of(error), {**retry, **(headers or {})})
+
+
+def _too_many(seconds: int) -> OAuthResponse:
+    """429 with the one registered error that says "later" (ERRS-06, RFC 6585 4)."""
+    error = TemporarilyUnavailable("too many requests, try again later")
+    return OAuthResponse(429, body_of(error), {"Retry-After": str(seconds)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +127,7 @@ class FormView:
 
     handler: Handler
     refusal_code: events.Code
+    limit: str
 
     csrf_exempt: ClassVar = True
 
@@ -136,6 +154,7 @@ class FormView:
         response = serve(
             self.handler,
             refusal_code=self.refusal_code,
+            limit=self.limit,
             tenant=tenant,
             method=method,
             query=query,
@@ -149,9 +168,11 @@ class FormView:
         )
 
 
-def django_view(handler: Handler, *, refusal_code: events.Code) -> FormView:
+def django_view(
+    handler: Handler, *, refusal_code: events.Code, limit: str = limits.TOKEN
+) -> FormView:
     """A view around a handler (see `serve`)."""
-    return FormView(handler, refusal_code)
+    return FormView(handler, refusal_code, limit)
 
 
 def _request(

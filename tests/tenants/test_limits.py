@@ -65,6 +65,8 @@ def test_a_block_is_one_statement_and_the_rest_costs_none(bound, django_assert_n
         assert taken(limits.GATEWAY, "app", 300) == [0] * 300
     with django_assert_num_queries(1):
         limits.take(limits.GATEWAY, "app")
+    with django_assert_num_queries(0):
+        assert limits.waiting(limits.GATEWAY, "another app") == 0
 
 
 def test_who_is_over_a_limit_costs_nothing_more(bound, django_assert_num_queries):

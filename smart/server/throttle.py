@@ -1,0 +1,34 @@
+"""Limits at the machine endpoints and for refusals of strangers (V1, ERRS-06).
+
+Each refusal leaves an audit event, so they are limited by network address, whoever is claimed to
+ask: nobody can make the trail grow without bound. Over a limit there is one event a minute.
+"""
+
+from collections.abc import Mapping
+
+from authfi.lib import requestinfo
+from smart.server import client_auth
+from tenants import limits
+
+
+def seconds_to_wait(limit: str, authorization: str, form: Mapping[str, str]) -> int:
+    """0 where the request may be served; counts one call of its app from its address."""
+    network = limits.network_of(requestinfo.current().ip)
+    waiting = limits.waiting(limits.REFUSALS, network)
+    if waiting:
+        limits.tell_once(limits.REFUSALS, network)
+        return waiting
+    key = f"{client_auth.claimed(authorization, form)} {network}"
+    waiting = limits.take(limit, key)
+    if waiting:
+        limits.tell_once(limit, key)
+    return waiting
+
+
+def count_refusal() -> int:
+    """Count a refusal of the present address; the seconds to wait where there were too many."""
+    network = limits.network_of(requestinfo.current().ip)
+    waiting = limits.take(limits.REFUSALS, network)
+    if waiting:
+        limits.tell_once(limits.REFUSALS, network)
+    return waiting
