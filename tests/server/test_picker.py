@@ -1,11 +1,10 @@
-"""The pickers: whom a person may choose for an app; searched, paged, audited (STND-02 to -05)."""
+"""The picker: whom a person may choose for an app; searched, paged, audited (STND-02, STND-05)."""
 
 import base64
 import json
 import re
 import uuid
 from datetime import timedelta
-from types import SimpleNamespace
 
 import pytest
 from django.utils import timezone
@@ -14,94 +13,29 @@ from audit import writer
 from authfi.accounts import people
 from authfi.lib import tenancy
 from smart import access, patient_list
-from smart.models import Application, AuthorizationRequest
+from smart.models import AuthorizationRequest
 from smart.server import picker_search
 from smart.server.picker_search import Cursor
-from tests.access.conftest import crowd, hospital, many, sandbox, set_rules, upstream_server
-from tests.cast import ADMIN, a_person, let_patients_sign_in_with_a_password, sign_in
+from tests.access.conftest import hospital, sandbox, set_rules, upstream_server
+from tests.cast import ADMIN, a_person, sign_in
 from tests.fhir_server import Answer
-from tests.server.conftest import Flow, an_app, answer_of, trail
+from tests.server.conftest import Flow, answer_of, trail
+from tests.server.picking import (
+    NURSES,
+    SCOPE,
+    VISIT_SCOPE,
+    a_flow,
+    doctor,
+    every_page,
+    granted,
+    kept,
+    nurse,
+    picker_of,
+    refused,
+    shown,
+)
 
-__all__ = ["crowd", "hospital", "many", "sandbox", "upstream_server"]
-
-SCOPE = "launch/patient openid patient/*.rs"
-VISIT_SCOPE = f"{SCOPE} launch/encounter"
-NURSES = {"456", "789", "790", "1002", "1004"}  # some whose care team has the nurse
-
-
-def a_flow(tenant, *roles, fhir_user="Practitioner/456", mfa=True):
-    """A clinician's browser at the app's tenant, signed in."""
-    an_app(tenant, scopes=f"{VISIT_SCOPE} user/*.rs fhirUser launch")
-    flow = Flow(tenant)
-    flow.person = a_person(tenant, *roles, fhir_user=fhir_user, mfa=mfa)
-    sign_in(flow.client, flow.person)
-    return flow
-
-
-@pytest.fixture
-def nurse(hospital):
-    """A nurse, who opens the records of her care teams' patients."""
-    return a_flow(hospital, "nurse")
-
-
-@pytest.fixture
-def doctor(hospital):
-    """A doctor, who opens every record."""
-    set_rules(hospital, "care-team", doctor="all")
-    return a_flow(hospital, "doctor", fhir_user="Practitioner/123")
-
-
-def picker_of(flow, scope=SCOPE):
-    """The picker's address, of a new request."""
-    going_on = flow.begin(scope=scope)
-    location = flow.client.get(going_on)["Location"]
-    assert location == f"{going_on}/patient"
-    return location
-
-
-def shown(response):
-    """Ids of the patients on the page."""
-    assert response.status_code == 200, response.content
-    return re.findall(r'name="patient" value="([^"]+)"', response.content.decode())
-
-
-def every_page(flow, path, **search):
-    """The ids of all pages, page by page."""
-    found, response = [], flow.client.get(path, search)
-    while True:
-        found.append(shown(response))
-        if not response.context["next_url"]:
-            return found
-        response = flow.client.get(response.context["next_url"])
-
-
-def kept(flow, path):
-    """The request as it is kept, its sealed fields opened."""
-    with tenancy.bind(flow.tenant):
-        row = AuthorizationRequest.objects.get(pk=path.split("/")[-2])
-        return SimpleNamespace(
-            patient=row.patient, encounter=row.encounter, question=row.consent_request_id
-        )
-
-
-def granted(flow, path):
-    """The token response, once everything is chosen."""
-    answer = answer_of(flow.decide(path.rpartition("/")[0]))
-    assert "code" in answer, answer
-    return flow.exchange(answer["code"]).json()
-
-
-def refused(flow, path, **form):
-    """The forged form is refused, and told in the trail of the patient it names."""
-    before = len(trail(flow.tenant, "launch.deny"))
-    response = flow.client.post(path, form)
-    assert response.status_code == 403
-    assert b"may not open this record" in response.content
-    assert kept(flow, path).question is None
-    [(_, outcome, details)] = trail(flow.tenant, "launch.deny")[before:]
-    assert outcome == "denied"
-    assert details["actor"]["id"] == str(flow.person.user.pk)
-    return details
+__all__ = ["doctor", "hospital", "nurse", "sandbox", "upstream_server"]
 
 
 @pytest.mark.spec("STND-02", "STND-05", "D16", "CTXT-01")
@@ -327,7 +261,7 @@ def test_the_page_tells_nobody_else(nurse):
 def test_a_cursor_is_of_its_request_only_and_not_to_be_read(doctor):
     path = picker_of(doctor)
     page = doctor.client.get(path, {"name": ""})
-    cursor = re.search(r"page=([\w-]+)", page.context["next_url"])[1]
+    [cursor] = re.findall(r"page=([\w-]+)", page.context["next_url"])
     assert b"getpages" not in base64.urlsafe_b64decode(cursor + "==")
     other = picker_of(doctor)
     assert doctor.client.get(other, {"page": cursor}).status_code == 400
@@ -338,122 +272,10 @@ def test_a_cursor_is_of_its_request_only_and_not_to_be_read(doctor):
     assert doctor.client.get(path, {"page": cursor}).status_code == 200
 
 
-@pytest.mark.spec("STND-06", "SCOP-15")
-def test_user_scopes_alone_ask_for_nobody(nurse):
-    body = nurse.exchange(nurse.code(scope="openid user/*.rs")).json()
-    assert body["scope"] == "openid user/*.rs"
-    assert "patient" not in body
-
-
-@pytest.mark.spec("SCOP-15", "GRNT-03", "H15", "D5")
-def test_who_may_open_nothing_gets_no_user_scopes(hospital):
-    flow = a_flow(hospital, "admin", fhir_user=None)
-    body = flow.exchange(flow.code(scope="openid user/*.rs")).json()
-    assert body["scope"] == "openid"
-    [(_, _, details)] = trail(hospital, "scope.reduced")
-    assert details["left_out"] == {"user/*.rs": "role"}
-
-
-@pytest.mark.spec("SCOP-15", "STND-02", "GRNT-09")
-def test_patients_have_their_own_record_and_no_picker(hospital):
-    let_patients_sign_in_with_a_password(hospital)
-    flow = a_flow(hospital, "patient", fhir_user="Patient/789", mfa=False)
-    body = flow.exchange(flow.code(scope="launch/patient openid user/*.rs")).json()
-    assert (body["patient"], body["scope"]) == ("789", "launch/patient openid user/*.rs")
-    going_on = flow.begin()
-    assert flow.client.get(f"{going_on}/patient")["Location"] == going_on
-    assert flow.client.post(f"{going_on}/patient", {"patient": "790"})["Location"] == going_on
-    assert answer_of(flow.decide(going_on))["code"]
-
-
 @pytest.mark.spec("AUTZ-16")
 def test_without_pages_nobody_can_be_chosen(nurse):
     going_on = nurse.begin(prompt="none")
     assert answer_of(nurse.client.get(going_on))["error"] == "interaction_required"
-
-
-@pytest.mark.spec("STND-04")
-def test_a_visit_is_chosen_after_the_patient(nurse):
-    path = picker_of(nurse, VISIT_SCOPE)
-    nurse.choose(path, patient="456")
-    going_on = path.rpartition("/")[0]
-    visits = nurse.client.get(going_on)["Location"]
-    assert visits == f"{going_on}/encounter"
-    page = nurse.client.get(visits)
-    ids = re.findall(r'name="encounter" value="([^"]+)"', page.content.decode())
-    assert ids[0] == "enc-456-1"
-    assert all(one.startswith("enc-456-") for one in ids)
-    dates = [line.began for line in page.context["visits"]]
-    assert dates == sorted(dates, reverse=True)
-    assert b"Margaret Ellis" in page.content
-    [(_, _, details)] = trail(nurse.tenant, "fhir.search")
-    assert (details["patient"], details["object"]) == ("456", "Encounter")
-    nurse.choose(visits, encounter="enc-456-1")
-    body = granted(nurse, path)
-    assert (body["patient"], body["encounter"]) == ("456", "enc-456-1")
-    assert "launch/encounter" in body["scope"].split()
-
-
-@pytest.mark.spec("STND-04")
-def test_a_visit_can_be_left_out(nurse):
-    path = picker_of(nurse, VISIT_SCOPE)
-    nurse.choose(path, patient="456")
-    nurse.choose(path.replace("/patient", "/encounter"), encounter="")
-    body = granted(nurse, path)
-    assert "encounter" not in body
-    assert "launch/encounter" not in body["scope"].split()
-
-
-@pytest.mark.spec("STND-04", "STND-05")
-@pytest.mark.parametrize("encounter", ["enc-789-1", "enc-1001-1", "nope", "..", "Encounter/x"])
-def test_a_visit_of_somebody_else_is_refused(nurse, encounter):
-    path = picker_of(nurse, VISIT_SCOPE)
-    nurse.choose(path, patient="456")
-    visits = path.replace("/patient", "/encounter")
-    assert refused(nurse, visits, encounter=encounter)["rule"] == "encounter.subject"
-    assert kept(nurse, path).encounter is None
-
-
-@pytest.mark.spec("STND-04")
-def test_patients_choose_among_their_own_visits(hospital):
-    let_patients_sign_in_with_a_password(hospital)
-    flow = a_flow(hospital, "patient", fhir_user="Patient/789", mfa=False)
-    going_on = flow.begin(scope=VISIT_SCOPE)
-    visits = flow.client.get(going_on)["Location"]
-    assert visits == f"{going_on}/encounter"
-    page = flow.client.get(visits)
-    assert b"enc-789-1" in page.content
-    assert b"Choose another patient" not in page.content
-    assert refused(flow, visits, encounter="enc-790-1")["patient"] == "789"
-    flow.choose(visits, encounter="enc-789-2")
-    body = granted(flow, visits)
-    assert (body["patient"], body["encounter"]) == ("789", "enc-789-2")
-
-
-@pytest.mark.spec("STND-04")
-def test_no_visit_before_a_patient(nurse):
-    path = picker_of(nurse, VISIT_SCOPE)
-    visits = path.replace("/patient", "/encounter")
-    for response in (
-        nurse.client.get(visits),
-        nurse.client.post(visits, {"encounter": "enc-456-1"}),
-    ):
-        assert response["Location"] == path.rpartition("/")[0]
-    assert kept(nurse, path).encounter is None
-
-
-@pytest.mark.spec("EHRL-06", "D16")
-def test_an_ehr_launch_asks_nothing_and_vouches_for_its_patient(nurse, hospital):
-    with tenancy.bind(hospital):
-        app = Application.objects.get()
-    handle = nurse.launch(nurse.person, app, patient="1001", encounter=None)
-    asked = nurse.begin(scope=f"launch {VISIT_SCOPE}", launch=handle)
-    for step in ("patient", "encounter"):
-        assert nurse.client.get(f"{asked}/{step}")["Location"] == asked
-    answer = answer_of(nurse.decide(asked))
-    body = nurse.exchange(answer["code"]).json()
-    assert body["patient"] == "1001"
-    assert "encounter" not in body
 
 
 def test_a_role_that_is_taken_away_closes_the_picker(nurse, hospital):
@@ -496,33 +318,6 @@ def test_fields_the_server_cannot_search_by_are_not_offered(upstream_server):
     page = flow.client.get(picker_of(flow), {"name": "doe", "mrn": "12345"})
     assert list(page.context["form"].fields) == ["name"]
     assert "identifier" not in server.asked[-1].query
-
-
-@pytest.mark.spec("STND-02", "STND-05")
-def test_ten_thousand_patients(many):
-    """Never more than a page at a time, whoever searches."""
-    set_rules(many, "care-team", doctor="all")
-    flow = a_flow(many, "doctor", fhir_user="Practitioner/123")
-    path = picker_of(flow)
-    first = flow.client.get(path, {"name": ""})
-    second = flow.client.get(first.context["next_url"])
-    assert len(set(shown(first)) | set(shown(second))) == 40
-    assert len(first.content) < 60_000
-    assert shown(flow.client.get(path, {"mrn": "M07123"})) == ["p07123"]
-    assert shown(flow.client.get(path, {"name": "castellan100"})) == ["p02202"]
-
-
-@pytest.mark.spec("STND-02", "STND-05", "D16")
-def test_ten_thousand_patients_of_whom_some_are_mine(many):
-    flow = a_flow(many, "nurse", fhir_user="Practitioner/456")
-    path = picker_of(flow)
-    pages = every_page(flow, path)
-    assert [len(page) for page in pages] == [20, 20, 20, 20, 20]
-    mine = {patient for page in pages for patient in page}
-    assert mine == {f"p{number:05d}" for number in range(0, 10_000, 100)}
-    assert shown(flow.client.get(path, {"mrn": "M07100"})) == ["p07100"]
-    assert shown(flow.client.get(path, {"mrn": "M07101"})) == []
-    refused(flow, path, patient="p07101")
 
 
 def test_cursors_come_back_as_they_were(bound):

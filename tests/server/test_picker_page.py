@@ -11,7 +11,7 @@ from authfi.lib import tenancy
 from smart.models import AuthorizationRequest
 from tests.access.conftest import hospital, sandbox
 from tests.browser import axe
-from tests.server.test_picker import VISIT_SCOPE, a_flow
+from tests.server.picking import VISIT_SCOPE, a_flow
 
 __all__ = ["hospital", "sandbox"]
 
