@@ -134,13 +134,6 @@ def rules_of(person: Person) -> frozenset[Rule]:
     return _rules(person, policies.clinician_access())
 
 
-def forget(tenant_id: UUID) -> None:
-    """Look up this tenant's people and evidence anew at the next question."""
-    for known in (_people, _evidence):
-        for key in [key for key in known if key[0] == tenant_id]:
-            del known[key]  # type: ignore[arg-type]
-
-
 def _rules(person: Person, policy: ClinicianAccessPolicy) -> frozenset[Rule]:
     clinical = {role for role in person.roles if role in CLINICAL_ROLES}
     return clinician_access.rules_of(clinical, policy.default, policy.by_role)

@@ -64,8 +64,7 @@ def settle(user: User, kept: AuthorizationRequest, scopes: Sequence[Scope]) -> C
 
 def chooses_patient(user: User) -> bool:
     """Does the person choose among patients: not their own only, and not nobody (D16)?"""
-    person = access.person_of_user(user)
-    return access.own_patient(person) is None and bool(access.rules_of(person))
+    return _treats(access.person_of_user(user))
 
 
 def has_records(user: User) -> bool:
@@ -85,12 +84,17 @@ def _patient(user: User, kept: AuthorizationRequest) -> str:
     """The person's own, or the one they chose if they may still open the record."""
     if own := own_record(user):
         return own
-    if not chooses_patient(user):
+    person = access.person_of_user(user)
+    if not _treats(person):
         raise AccessDenied("the person is neither a patient nor a clinician")
     if kept.patient is None:
         raise ToChooseError(Choice.PATIENT)
     patient = str(kept.patient)
-    verdict = access.openable_sync(access.person_of_user(user), [patient])[patient]
+    verdict = access.openable_sync(person, [patient])[patient]
     if not verdict.allowed:
         raise AccessDenied("the person may not open the record of this patient")
     return patient
+
+
+def _treats(person: access.Person) -> bool:
+    return access.own_patient(person) is None and bool(access.rules_of(person))

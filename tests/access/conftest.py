@@ -39,7 +39,13 @@ def set_rules(tenant: TenantRef, default: str = "care-team", **by_role: str) -> 
     changes = {"default": default, "by_role": by_role}
     with tenancy.bind(tenant):
         policies.change(kind="clinician-access", changes=changes, actor=ADMIN)
-    access.forget(tenant.id)
+    forget()
+
+
+def forget() -> None:
+    """As after a few seconds: people and evidence are looked up anew."""
+    access._people.clear()
+    access._evidence.clear()
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from authfi.lib import outbound, tenancy
 from smart import access, patient_list
 from smart.models import PatientListEntry
 from smart.policy.clinician_access import Verdict
-from tests.access.conftest import DEMO_PATIENTS, connect, person, set_rules
+from tests.access.conftest import DEMO_PATIENTS, connect, forget, person, set_rules
 from tests.cast import ADMIN, a_person
 from tests.fhir_server import STATEMENT, Answer
 
@@ -98,7 +98,7 @@ def test_list_opens_what_is_on_ones_own_list_only(mercy):
         events = AuditEvent.objects.filter(code="admin.user").order_by("seq")
         reasons = [event.details["reason"] for event in events]
     assert reasons[-2:] == ["added to the patient list", "taken off the patient list"]
-    access.forget(mercy.id)
+    forget()
     assert allowed(opened(mercy, nurse)) == set()
 
 
@@ -295,7 +295,7 @@ def test_further_pages_are_read_until_all_is_known(clinic, nurse):
     server.routes[""] = Answer(bundle(a_team("2")))
     assert allowed(opened(tenant, nurse, "1", "2", "3")) == {"1", "2"}
     server.routes[""] = Answer(bundle(following=second))
-    access.forget(tenant.id)
+    forget()
     verdict = opened(tenant, nurse, "3")["3"]
     assert "too many CareTeam resources" in verdict.reason
 

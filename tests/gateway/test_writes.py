@@ -8,7 +8,7 @@ import pytest
 
 from authfi.accounts import people
 from authfi.lib import tenancy
-from smart import access
+from tests.access.conftest import forget
 from tests.cast import ADMIN
 from tests.gateway.ward import CATEGORY, JSON, ORDER, PULSE, changed
 
@@ -406,7 +406,7 @@ def test_a_role_taken_away_is_a_write_less(ward):
     assert ward.create(token, ORDER).status == 201
     with tenancy.bind(ward.base.tenant):
         people.change_roles(user=doctor, roles=["nurse"], actor=ADMIN)
-    access.forget(ward.base.tenant.id)
+    forget()
     ward.refused(ward.create(token, ORDER), 403, "forbidden", "scope-rules.medication-orders")
 
 

@@ -16,7 +16,7 @@ from smart import access, patient_list
 from smart.models import AuthorizationRequest
 from smart.server import picker_search
 from smart.server.picker_search import Cursor
-from tests.access.conftest import hospital, sandbox, set_rules, upstream_server
+from tests.access.conftest import forget, hospital, sandbox, set_rules, upstream_server
 from tests.cast import ADMIN, a_person, sign_in
 from tests.fhir_server import Answer
 from tests.server.conftest import Flow, answer_of, trail
@@ -118,7 +118,7 @@ def test_a_patient_taken_off_the_list_meanwhile_is_not_granted(hospital):
     flow.choose(path, patient="1001")
     with tenancy.bind(hospital):
         patient_list.remove(user=flow.person.user, patient="1001", actor=ADMIN)
-    access.forget(hospital.id)
+    forget()
     answer = answer_of(flow.client.get(path.rpartition("/")[0]))
     assert answer["error"] == "access_denied"
 
