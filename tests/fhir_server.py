@@ -110,7 +110,7 @@ def serve(tls: ssl.SSLContext | None = None) -> Iterator[FhirServer]:
         def log_message(self, *_: object) -> None:
             """Quiet."""
 
-    Handler.do_POST = Handler.do_PUT = Handler.do_GET  # type: ignore[attr-defined]
+    Handler.do_POST = Handler.do_PUT = Handler.do_DELETE = Handler.do_GET  # type: ignore[attr-defined]
 
     class Server(ThreadingHTTPServer):
         daemon_threads = True
