@@ -55,7 +55,7 @@ def test_open_to_all_and_alike(flow, path):
 
 @pytest.mark.spec(
     *("DISC-04", "DISC-05", "DISC-06", "DISC-07", "DISC-08", "DISC-09", "DISC-10", "DISC-14"),
-    *("DISC-18", "DISC-20", "DISC-23", "DISC-24"),
+    *("DISC-12", "DISC-16", "DISC-17", "DISC-18", "DISC-20", "DISC-23", "DISC-24"),
 )
 def test_smart_configuration_says_what_works(flow):
     found = document(flow)

@@ -261,7 +261,7 @@ def test_an_access_token_does_not_refresh(pat_flow):
     refused(refresh(pat_flow, connected(pat_flow)["access_token"]), "invalid_grant")
 
 
-@pytest.mark.spec("O21", "REFR-20")
+@pytest.mark.spec("O21", "D4")
 def test_the_database_opens_nothing(pat_flow, mercy):
     raw = connected(pat_flow)["refresh_token"]
     successor = refresh(pat_flow, raw).json()["refresh_token"]

@@ -54,6 +54,7 @@ REFUSED = [
     ({"scopes": "patient/Observation.sr"}, "scope: "),
     ({"scopes": "whatever"}, "scope: whatever"),
     ({"scopes": "openid authfi/users"}, "management"),
+    ({"scopes": "openid __introspection"}, "management"),
     ({"scopes": "openid system/*.rs"}, "system/"),
     ({"without_pkce": True}, "without_pkce"),
     ({"access_token_seconds": 59}, "access_token_seconds"),

@@ -92,6 +92,22 @@ def test_whose_record_a_clinician_may_open_is_data(bound):
             change(kind="clinician-access", **wrong)
 
 
+@pytest.mark.spec("O13", "REFR-18", "D10")
+def test_how_long_apps_stay_connected(bound):
+    usual = policies.tokens().limits(patient_access=False)
+    assert (usual.idle.days, usual.absolute and usual.absolute.days) == (30, 90)
+    patients = policies.tokens().limits(patient_access=True)
+    assert (patients.idle.days, patients.absolute) == (100, None)
+    for wrong in ({"idle_days": 0}, {"idle_days": 91}, {"absolute_days": 29},
+                  {"absolute_days": 401}, {"patient_access_idle_days": 0},
+                  {"patient_access_idle_days": 401}, {"idle_days": 30.5}):  # fmt: skip
+        with pytest.raises(ValidationError):
+            change(kind="tokens", **wrong)
+    assert policies.tokens() == policies.RefreshPolicy()
+    change(kind="tokens", idle_days=90)
+    assert policies.tokens().limits(patient_access=False).idle.days == 90
+
+
 def test_other_processes_follow_within_seconds(bound, monkeypatch):
     assert policies.sign_in().patient_mfa
     document = {"patient_mfa": False, "member_of_a_later_release": 1}
