@@ -1,7 +1,8 @@
 """Nothing of the upstream's address leaves (security-checklist G35).
 
 JSON is rewritten as text, so that numbers keep the precision they were written with (FHIR R4
-json 2.6.2). What still shows the upstream's host afterwards is not sent: the app gets a 502.
+json 2.6.2). URLs below the upstream's base become URLs below this one. Where its host is named
+otherwise (identifier systems, for instance), this server's host takes its place.
 """
 
 import re
@@ -17,6 +18,8 @@ from smart.gateway.outcomes import UpstreamFault
 #: Response headers that are passed on; those of the second set hold URLs.
 _KEPT: Final = frozenset({"etag", "last-modified"})
 _URLS: Final = frozenset({"content-location", "location"})
+#: Stands for an upstream on this server's own host, of which only the path is to be hidden.
+_NOWHERE: Final = "fhir-server.invalid"
 _string_literal = re.compile(rb'"(?:[^"\\]|\\.)*"').sub
 # A host begins after no letter of a name, unless that is the end of an escape (%2F, \n).
 # A base ends where a URL's next part, or the text around it, begins.
@@ -33,6 +36,7 @@ class Rewriter:
     base: re.Pattern[bytes]
     shown: tuple[bytes, ...]
     address: re.Pattern[bytes]
+    instead: bytes
 
     @classmethod
     def between(cls, upstream: str, public: str) -> Self:
@@ -42,8 +46,10 @@ class Rewriter:
         forms = b"|".join(re.escape(form) for form in shown)
         after = rb"(?!\d)" if ":" in authority else rb"(?![\w-]|\.\w)"
         ours = urlsplit(public.rstrip("/"))
+        instead = ours.netloc
         if ours.netloc.lower() == authority.lower():
             after += rb"(?!" + re.escape(ours.path.encode()) + _AFTER + rb")"
+            instead = _NOWHERE
         base = upstream.rstrip("/").encode()
         return cls(
             public=public.rstrip("/").encode(),
@@ -51,38 +57,47 @@ class Rewriter:
             base=re.compile(re.escape(base) + _AFTER),
             shown=shown,
             address=re.compile(_BEFORE + rb"(?:" + forms + rb")" + after, re.IGNORECASE),
+            instead=instead.encode(),
         )
 
     def json(self, raw: bytes) -> bytes:
-        """JSON text (valid UTF-8) with this server's URLs. Raises UpstreamFault (502)."""
+        """JSON text (valid UTF-8) that names this server only. Raises UpstreamFault (502) for
+        what is no JSON."""
         if b"\\/" in raw or b"\\u00" in raw:
             raw = _string_literal(_plain_literal, raw)
-        return self._checked(self._replaced(raw))
+        return self._renamed(self._replaced(raw))
 
     def url(self, text: str) -> str:
-        """One URL or reference. Raises UpstreamFault (502) if it still shows the upstream."""
-        return self._checked(self._replaced(_visible(text))).decode()
+        """One URL or reference. Raises UpstreamFault (502) for what is no plain ASCII."""
+        return self._renamed(self._replaced(_visible(text))).decode()
 
     def headers(self, headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-        """The upstream's headers worth passing on; all others (Server, Set-Cookie) are dropped."""
+        """The upstream's headers worth passing on; all others (Server, Set-Cookie) are dropped,
+        and with them those that name its host in another way than by a URL below its base."""
         kept = []
         for name, value in headers:
             lower = name.lower()
-            if lower in _KEPT:
-                kept.append((lower, self._checked(_visible(value)).decode()))
-            elif lower in _URLS:
-                kept.append((lower, self.url(value)))
+            if lower not in _KEPT and lower not in _URLS:
+                continue
+            shown = _visible(value)
+            shown = self._replaced(shown) if lower in _URLS else shown
+            if self._renamed(shown) == shown:
+                kept.append((lower, shown.decode()))
         return kept
 
     def _replaced(self, raw: bytes) -> bytes:
         return self.base.sub(lambda _: self.public, raw) if self.upstream in raw else raw
 
-    def _checked(self, raw: bytes) -> bytes:
+    def _renamed(self, raw: bytes) -> bytes:
         # The plain look for the host is fast; only where it is found does its surrounding count.
         lower = raw.lower()
-        if any(form in lower for form in self.shown) and self.address.search(raw):
-            raise UpstreamFault("the answer shows the upstream's address")
+        if any(form in lower for form in self.shown):
+            return self.address.sub(self._instead_of, raw)
         return raw
+
+    def _instead_of(self, found: re.Match[bytes]) -> bytes:
+        """In a URL within a URL the host is escaped; so is what stands for it."""
+        return quote(self.instead, safe="").encode() if b"%" in found[0] else self.instead
 
 
 def _visible(text: str) -> bytes:

@@ -28,7 +28,7 @@ from smart.policy.search_rules import (
     search_is_supported,
     search_names_own_patient,
 )
-from smart.policy.search_sent import bounded_search
+from smart.policy.search_sent import bounded_search, whole_history
 from smart.policy.shape import shape_of
 from smart.scopes.syntax import Level
 
@@ -75,6 +75,8 @@ def _permit(facts: Facts) -> Permit:
     reason = f"{texts} covers {request.describe()}."
     access = _access(facts, levels)
     if request.interaction is not FhirInteraction.SEARCH_TYPE:
+        if request.interaction is FhirInteraction.HISTORY_INSTANCE:
+            request = whole_history(request)
         has_history = "history-instance" in facts.served.interactions
         return Permit("scope.covers", reason, request, access, has_history=has_history)
     sent = bounded_search(facts, levels)

@@ -67,6 +67,12 @@ def bounded_search(facts: Facts, levels: Levels) -> Sent:
     )
 
 
+def whole_history(request: FhirRequest) -> FhirRequest:
+    """The history to ask for: in the largest pages, so that hardly one hides what comes after."""
+    size = SearchParameter("_count", (str(MAX_COUNT),))
+    return replace(request, parameters=(*request.parameters, size))
+
+
 def granted_filter(
     request: FhirRequest, scopes: Iterable[ClinicalScope]
 ) -> tuple[SearchParameter, ...]:

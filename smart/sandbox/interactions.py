@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 
 import orjson
 
-from smart.sandbox import dates, search
+from smart.sandbox import dates, history, search
 from smart.sandbox.capability import capability_statement
 from smart.sandbox.outcome import FhirError, Resource, Response, invalid, unsupported
 from smart.sandbox.resource_types import RESOURCE_TYPES
@@ -138,14 +138,8 @@ class Interactions:
         versions = self._store.history(request.path[0], request.path[1])
         if not versions:
             raise _unknown(request)
-        bundle = {
-            "resourceType": "Bundle",
-            "type": "history",
-            "total": len(versions),
-            "link": [{"relation": "self", "url": "/".join([request.base, *request.path])}],
-            "entry": [_history_entry(version, request.base) for version in versions],
-        }
-        return Response(200, orjson.dumps(bundle))
+        page = history.page(versions, request.pairs(), "/".join([request.base, *request.path]))
+        return Response(200, orjson.dumps(page))
 
     def _create(self, request: Request) -> Response:
         if "if-none-exist" in request.headers:
@@ -236,25 +230,3 @@ def _written(request: Request, version: Version, status: int) -> Response:
     parts = (request.base, version.type, version.id, "_history", str(version.number))
     minimal = "return=minimal" in request.headers.get("prefer", "").replace(" ", "")
     return _answer(status, version, b"" if minimal else version.body or b"", "/".join(parts))
-
-
-def _history_entry(version: Version, base: str) -> dict[str, object]:
-    address = f"{version.type}/{version.id}"
-    status = {"POST": "201", "DELETE": "204"}.get(
-        version.method, "201" if version.number == 1 else "200"
-    )
-    entry: dict[str, object] = {
-        "fullUrl": f"{base}/{address}",
-        "request": {
-            "method": version.method,
-            "url": version.type if version.method == "POST" else address,
-        },
-        "response": {
-            "status": status,
-            "etag": f'W/"{version.number}"',
-            "lastModified": dates.instant(version.updated),
-        },
-    }
-    if version.body is not None:
-        entry["resource"] = orjson.Fragment(version.body)
-    return entry

@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 from collections.abc import Coroutine, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -19,10 +19,11 @@ from authfi.lib.tenancy import TenantRef
 from smart import activation, tokens
 from smart.models import Application, Grant
 from smart.server.register import register_application
+from tenants import policies
 from tenants.http import fhir_base
 from tests import fhir_server
 from tests.conftest import fresh_tenant
-from tests.gateway import asgi, raw_upstream
+from tests.gateway import asgi, raw_upstream, two_records
 from tests.gateway.asgi import Reply
 from tests.gateway.ward import Ward
 from tests.sandbox.conftest import Sandbox, running
@@ -298,3 +299,44 @@ def ward(written_base: tuple[Base, Sandbox], runner: asyncio.Runner) -> Ward:
     base, server = written_base
     base.runner = runner
     return Ward(base, server)
+
+
+@pytest.fixture(scope="session")
+def records_sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    """A FHIR server with the records of `two_records`."""
+    with running(tmp_path_factory.mktemp("records") / "records.sqlite3") as server:
+        two_records.fill(server)
+        yield server
+
+
+@pytest.fixture(scope="session")
+def records_base(database: None, signing_keys: None, records_sandbox: Sandbox) -> Base:
+    """Their hospital; there doctors open every record, and nurses those of their teams."""
+    tenant = fresh_tenant("mercy")
+    base = a_base(tenant, asyncio.Runner(), records_sandbox.base, records_sandbox.bearer)
+    base.hidden += two_records.HIDDEN
+    with tenancy.bind(tenant):
+        changes = {"default": "care-team", "by_role": {"doctor": "all"}}
+        policies.change(kind="clinician-access", changes=changes, actor=ADMIN)
+    return base
+
+
+@pytest.fixture
+def hands(records_base: Base, runner: asyncio.Runner) -> Base:
+    """The hospital of `two_records`, asked by the app of Ann."""
+    records_base.runner = runner
+    return records_base
+
+
+def colleague(base: Base, role: str, fhir_user: str) -> Base:
+    """The same base, asked by somebody else who signed in; nothing of a record is hidden then."""
+    with tenancy.bind(base.tenant):
+        user = create_person(
+            email=f"{role}-{secrets.token_hex(4)}@mercy.example",
+            name="Nora Nord",
+            roles=[role],
+            fhir_user=fhir_user,
+        )
+    return replace(
+        base, user=user, hidden=[one for one in base.hidden if one not in two_records.HIDDEN]
+    )
