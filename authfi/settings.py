@@ -238,7 +238,7 @@ LIMITS = {
     "token": _limit("LIMIT_TOKEN", 300),
     "introspection": _limit("LIMIT_INTROSPECTION", 6_000),
     "gateway": _limit("LIMIT_GATEWAY", 6_000),
-    "refusals": _limit("LIMIT_REFUSALS", 300),
+    "refusals": _limit("LIMIT_REFUSALS", 500),
 }
 
 SESSION_COOKIE_SECURE = PRODUCTION

@@ -94,19 +94,14 @@ def waiting(limit: str, key: str) -> int:
 
 def tell_once(limit: str, key: str) -> None:
     """Record that a limit is used up: once in each window, process and key, however many ask."""
-    lease = _leased(limit, key)
-    if lease is None or lease.is_told:
-        return
-    lease.is_told = True
-    record.record(
-        events.Event(
-            code=events.Code.AUDIT_ANOMALY,
-            outcome=events.Outcome.DENIED,
-            actor=events.Actor.anonymous(),
-            reason=f"throttled: {limit}",
-            details={"limit": settings.LIMITS[limit], "key": key},
-        )
-    )
+    if event := _untold(limit, key):
+        record.record(event)
+
+
+async def atell_once(limit: str, key: str) -> None:
+    """`tell_once` for async code."""
+    if event := _untold(limit, key):
+        await record.arecord(event)
 
 
 def is_trusted(address: str) -> bool:
@@ -150,6 +145,20 @@ def _leased(limit: str, key: str) -> _Lease | None:
             _leases.clear()
             _window = window
     return _leases.get((tenancy.current().id, limit, key))
+
+
+def _untold(limit: str, key: str) -> events.Event | None:
+    lease = _leased(limit, key)
+    if lease is None or lease.is_told:
+        return None
+    lease.is_told = True
+    return events.Event(
+        code=events.Code.AUDIT_ANOMALY,
+        outcome=events.Outcome.DENIED,
+        actor=events.Actor.anonymous(),
+        reason=f"throttled: {limit}",
+        details={"limit": settings.LIMITS[limit], "key": key},
+    )
 
 
 def _until_next() -> int:

@@ -107,6 +107,19 @@ def unavailable(request: HttpRequest) -> HttpResponse:
     return response
 
 
+def too_many(request: HttpRequest, seconds: int) -> HttpResponse:
+    """429: what one address may ask for in a minute is used up (V1)."""
+    response = error_page(
+        request,
+        status=429,
+        title="Too many requests",
+        text="Your network has sent too many requests that could not be served.",
+        next_step="Wait a minute and try again.",
+    )
+    response["Retry-After"] = str(seconds)
+    return response
+
+
 def csrf_failure(request: HttpRequest, reason: str = "", **_: Any) -> HttpResponse:
     """403 for a form that was not ours, or was open for too long."""
     return error_page(

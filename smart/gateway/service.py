@@ -10,7 +10,17 @@ from audit.record import AuditUnavailableError, arecord
 from authfi import __version__
 from authfi.lib.tenancy import TenantRef
 from smart import activation, cors, smart1_apps, tokens
-from smart.gateway import body, budget, capability, fhir_request, outcomes, queries, trail, writes
+from smart.gateway import (
+    body,
+    budget,
+    capability,
+    fhir_request,
+    outcomes,
+    queries,
+    throttle,
+    trail,
+    writes,
+)
 from smart.gateway import headers as header_rules
 from smart.gateway.body import ReadBody
 from smart.gateway.budget import OverloadedError
@@ -68,8 +78,9 @@ async def _answer(request: Request, tenant: Tenant) -> Answer:
     parsed = _parsed(request)
     is_open = request.path == METADATA
     if isinstance(parsed, BadRequest) and parsed.is_token_misuse:
-        await arecord(trail.misplaced_token(parsed.diagnostics))
-        return outcomes.from_bad_request(parsed, realm)
+        return await _stranger(
+            trail.misplaced_token(parsed.diagnostics), outcomes.from_bad_request(parsed, realm)
+        )
     if isinstance(parsed, BadRequest) and is_open:
         return outcomes.from_bad_request(parsed, realm)
     if isinstance(parsed, FhirRequest) and parsed.interaction is FhirInteraction.CAPABILITIES:
@@ -167,9 +178,18 @@ async def _authenticated(
     try:
         token = await tokens.aauthenticate(raw, tenant=tenant, audience=realm.base)
     except InvalidTokenError as error:
-        await arecord(trail.bad_token(error.reason))
-        return _invalid(error, realm)
+        return await _stranger(trail.bad_token(error.reason), _invalid(error, realm))
+    if seconds := await throttle.request(token):
+        return outcomes.throttled(seconds)
     return Caller(raw, token, tenant, realm, module)
+
+
+async def _stranger(event: Event, answer: Answer) -> Answer:
+    """The refusal of somebody without a good token: recorded, up to a limit (V1)."""
+    if seconds := await throttle.refusal():
+        return outcomes.throttled(seconds)
+    await arecord(event)
+    return answer
 
 
 def _invalid(error: InvalidTokenError, realm: Realm) -> Answer:

@@ -24,7 +24,7 @@ from consent import requests, services
 from consent.models import Consent
 from smart.models import AuthorizationRequest
 from smart.server import authorize_checks as checks
-from smart.server import authorize_consent, client_auth, redirect_uris
+from smart.server import authorize_consent, client_auth, redirect_uris, throttle
 from smart.server import authorize_grant as granting
 from smart.server.errors import (
     AccessDenied,
@@ -246,6 +246,8 @@ def _find(request: TenantRequest, request_id: UUID) -> AuthorizationRequest | No
 def _not_proven(
     request: TenantRequest, error: ClientNotProvenError, claimed_id: str
 ) -> HttpResponse:
+    if seconds := throttle.count_refusal():
+        return pages.too_many(request, seconds)
     client_id, details = client_auth.named(claimed_id)
     _record_denied(
         _actor(request), str(error), "invalid_request", client_id=client_id, details=details
@@ -254,6 +256,8 @@ def _not_proven(
 
 
 def _not_open(request: TenantRequest, request_id: UUID, reason: str) -> HttpResponse:
+    if seconds := throttle.count_refusal():
+        return pages.too_many(request, seconds)
     details = {"request": str(request_id)}
     _record_denied(_actor(request), reason, "invalid_request", details=details)
     return _error_page(request, _("This request for access is not open in this browser."))

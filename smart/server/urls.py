@@ -8,6 +8,7 @@ from smart.server.endpoint import django_view
 from smart.server.introspect import introspect
 from smart.server.revoke import revoke
 from smart.server.token import token
+from tenants import limits
 
 urlpatterns = [
     path(".well-known/smart-configuration", documents.smart_configuration),
@@ -28,7 +29,7 @@ urlpatterns = [
     path("oauth/token", django_view(token, refusal_code=Code.TOKEN_DENY), name="token"),
     path(
         "oauth/introspect",
-        django_view(introspect, refusal_code=Code.TOKEN_INTROSPECT),
+        django_view(introspect, refusal_code=Code.TOKEN_INTROSPECT, limit=limits.INTROSPECTION),
         name="introspect",
     ),
     path("oauth/revoke", django_view(revoke, refusal_code=Code.TOKEN_REVOKE), name="revoke"),

@@ -12,6 +12,7 @@ from audit import events, record
 from audit.record import AuditUnavailableError
 from authfi.lib.tenancy import TenantRef
 from smart import cors, tokens
+from smart.server import throttle
 from smart.tokens import AccessToken, InvalidTokenError
 from tenants.http import TenantRequest, fhir_base, issuer
 
@@ -42,6 +43,8 @@ def _answer(request: TenantRequest) -> HttpResponse:
     try:
         token = _authenticated(raw.strip(), request.tenant.ref)
     except InvalidTokenError as error:
+        if seconds := throttle.count_refusal():
+            return _refusal(429, "", {"Retry-After": str(seconds)})
         try:
             record.record(_denied(error.reason))
         except AuditUnavailableError:

@@ -49,8 +49,8 @@ def test_so_many_a_minute_and_then_the_seconds_to_wait(bound, clock):
 def test_another_tenants_use_does_not_count(mercy, lakeside):
     for tenant in (mercy, lakeside):
         with tenancy.bind(tenant):
-            assert taken(limits.REFUSALS, NOBODY, 300) == [0] * 300
-            assert limits.take(limits.REFUSALS, NOBODY) == 50
+            assert taken(limits.TOKEN, NOBODY, 300) == [0] * 300
+            assert limits.take(limits.TOKEN, NOBODY) == 50
 
 
 @pytest.mark.spec("V1")
@@ -70,9 +70,9 @@ def test_a_block_is_one_statement_and_the_rest_costs_none(bound, django_assert_n
 
 
 def test_who_is_over_a_limit_costs_nothing_more(bound, django_assert_num_queries):
-    taken(limits.REFUSALS, NOBODY, 301)
+    taken(limits.TOKEN, NOBODY, 301)
     with django_assert_num_queries(0):
-        assert taken(limits.REFUSALS, NOBODY, 100) == [50] * 100
+        assert taken(limits.TOKEN, NOBODY, 100) == [50] * 100
 
 
 @pytest.mark.spec("A1")
@@ -96,13 +96,13 @@ def test_what_is_over_a_limit_is_told_once_a_window(bound, clock):
     def told():
         return AuditEvent.objects.filter(code="audit.anomaly").count()
 
-    taken(limits.REFUSALS, NOBODY, 301)
+    taken(limits.TOKEN, NOBODY, 301)
     for _ in range(20):
-        limits.tell_once(limits.REFUSALS, NOBODY)
+        limits.tell_once(limits.TOKEN, NOBODY)
     assert told() == 1
     clock.shift(60)
-    taken(limits.REFUSALS, NOBODY, 301)
-    limits.tell_once(limits.REFUSALS, NOBODY)
+    taken(limits.TOKEN, NOBODY, 301)
+    limits.tell_once(limits.TOKEN, NOBODY)
     assert told() == 2
 
 

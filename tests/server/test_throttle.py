@@ -1,0 +1,109 @@
+"""Limits at the machine endpoints: 429 with Retry-After, no trail without bound (V1, ERRS-06)."""
+
+import time
+
+import pytest
+import time_machine
+from django.test import Client
+
+from tenants import limits
+from tests.server.conftest import an_app, trail
+
+FORM = "application/x-www-form-urlencoded"
+
+
+@pytest.fixture(autouse=True)
+def one_minute():
+    """However long a test takes, all of it happens in one minute."""
+    limits.forget()
+    minute = int(time.time()) // 60 * 60
+    with time_machine.travel(minute + 10, tick=False):
+        yield
+    limits.forget()
+
+
+@pytest.fixture
+def lowered(settings):
+    """Limits that a test reaches soon."""
+
+    def lower(**changed):
+        settings.LIMITS = {**settings.LIMITS, **changed}
+
+    return lower
+
+
+def post(tenant, body="grant_type=authorization_code&client_id=growth-chart", **headers):
+    path = f"/t/{tenant.slug}/oauth/token"
+    return Client().post(path, body, content_type=FORM, headers=headers)
+
+
+@pytest.mark.spec("ERRS-06", "V1")
+def test_a_testers_traffic_passes_and_a_flood_does_not(mercy):
+    an_app(mercy)
+    statuses = [post(mercy).status_code for _ in range(60)]
+    assert set(statuses) == {400}
+    statuses = [post(mercy).status_code for _ in range(540)]
+    assert set(statuses) == {400, 429}
+    answer = post(mercy)
+    assert 1 <= int(answer["Retry-After"]) <= 60
+    assert answer.json()["error"] == "temporarily_unavailable"
+    assert answer["Cache-Control"] == "no-store"
+
+
+@pytest.mark.spec("V1")
+def test_another_app_and_another_tenant_are_not_slowed_down(mercy, lakeside, lowered):
+    lowered(token=3)
+    for _ in range(4):
+        last = post(mercy)
+    assert last.status_code == 429
+    assert post(mercy, "grant_type=x&client_id=other").status_code == 400
+    assert post(lakeside).status_code in (400, 401)
+
+
+@pytest.mark.spec("CORS-04")
+def test_a_browser_can_read_the_429(mercy, lowered):
+    an_app(mercy)
+    lowered(token=1)
+    post(mercy)
+    answer = post(mercy, Origin="https://app.example")
+    assert answer.status_code == 429
+    assert answer["Access-Control-Allow-Origin"] == "https://app.example"
+    assert "Retry-After" in answer["Access-Control-Expose-Headers"]
+
+
+@pytest.mark.spec("V1", "A1")
+def test_strangers_do_not_make_the_trail_grow_without_bound(mercy, lowered):
+    lowered(refusals=20)
+    answers = [post(mercy, f"grant_type=refresh_token&client_id=c{i}") for i in range(60)]
+    answers += [post(mercy, "not a form") for _ in range(5)]
+    assert [answer.status_code for answer in answers].count(429) >= 44
+    assert len(trail(mercy, "token.deny")) <= 21
+    [(_, outcome, details)] = trail(mercy, "audit.anomaly")
+    assert (outcome, details["reason"]) == ("denied", "throttled: refusals")
+
+
+@pytest.mark.spec("V1", "A1")
+def test_nor_do_they_at_authorize_and_userinfo(mercy, lowered):
+    lowered(refusals=10)
+    browser = Client()
+    statuses = [
+        browser.get(f"/t/{mercy.slug}/oauth/authorize?client_id=c{i}").status_code
+        for i in range(15)
+    ]
+    assert statuses == [400] * 10 + [429] * 5
+    assert len(trail(mercy, "launch.deny")) == 10
+    answer = browser.get(
+        f"/t/{mercy.slug}/oauth/userinfo", headers={"Authorization": "Bearer x.y.z"}
+    )
+    assert answer.status_code == 429
+    assert trail(mercy, "token.deny") == []
+
+
+def test_introspection_has_a_limit_of_its_own(mercy, lowered):
+    lowered(introspection=2)
+    path = f"/t/{mercy.slug}/oauth/introspect"
+    statuses = [
+        Client().post(path, "token=x&client_id=a", content_type=FORM).status_code for _ in range(3)
+    ]
+    assert statuses[-1] == 429
+    assert post(mercy).status_code != 429
