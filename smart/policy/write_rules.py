@@ -44,11 +44,6 @@ class WriteAccess:
     of_patient: AnyOf
     of_user: AnyOf
 
-    def level(self, patient: str) -> Level:
-        """The level at which a record of this patient is reached, the narrower first."""
-        is_own = bool(self.of_patient) and patient == self.patient
-        return Level.PATIENT if is_own else Level.USER
-
     def scopes(self, patient: str, *, is_open: bool) -> AnyOf:
         """The scopes for a record of this patient; `is_open`: the user may open it (D16)."""
         own = self.of_patient if patient == self.patient else ()
