@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import django
 
-from tests.bench import cpu, load, ours, peers, processes, records, report
+from tests.bench import audit, cpu, load, ours, peers, processes, records, report
 from tests.services import free_port
 
 TARGET = Path("build/bench.json")
@@ -28,14 +28,18 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=400, help="of a scenario in each round")
     parser.add_argument("--workers", type=int, default=1, help="web processes of each server")
     parser.add_argument("--only", default="", help="scenarios whose names hold this text")
+    parser.add_argument("--audit-seconds", type=float, default=5, help="of each audit scenario")
     options = parser.parse_args()
     # nginx changes to an account that may enter no folder of ours.
     with tempfile.TemporaryDirectory(prefix="authfi-bench-", dir="/tmp") as name:
         figures = measure(Path(name), options)
+        trail = audit.measure(options.audit_seconds) if options.only in "audit" else {}
     TARGET.parent.mkdir(exist_ok=True)
     said = {"figures": figures, "ratios": report.ratios(figures), "options": vars(options)}
+    said["audit"] = trail
     TARGET.write_text(json.dumps(said, indent=2) + "\n")
     sys.stdout.write(report.table(figures))
+    sys.stdout.write(audit.lines(trail))
 
 
 def measure(folder: Path, options: argparse.Namespace) -> dict[str, dict[str, float]]:

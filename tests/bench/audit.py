@@ -116,7 +116,7 @@ def database_cpu() -> float:
         if (stat := _stat(path))
     }
     server = stats[backend][0]
-    used = sum(ticks for pid, (parent, ticks) in stats.items() if server in (pid, parent))
+    used = sum(ticks for pid, (parent, ticks) in stats.items() if server in {pid, parent})
     return used / os.sysconf("SC_CLK_TCK")
 
 
@@ -139,6 +139,11 @@ def verification(tenant_id: UUID) -> dict[str, float]:
     seconds = time.perf_counter() - began
     assert found.broken is None, found
     return {"events": found.count, "events_per_second": round(found.count / seconds)}
+
+
+def lines(figures: dict[str, dict[str, float]]) -> str:
+    """The figures for people."""
+    return "".join(f"{name:28} {json.dumps(figure)}\n" for name, figure in figures.items())
 
 
 def work(scenario: str, seconds: float) -> None:
@@ -278,8 +283,7 @@ def main() -> None:
     from django.core.management import call_command
 
     call_command("migrate", verbosity=0)
-    for name, figure in measure(options.seconds).items():
-        sys.stdout.write(f"{name:28} {json.dumps(figure)}\n")
+    sys.stdout.write(lines(measure(options.seconds)))
 
 
 if __name__ == "__main__":
