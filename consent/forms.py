@@ -31,9 +31,14 @@ def selection(data: QueryDict) -> Selection:
 
 
 def turned(items: Sequence[Item], data: QueryDict) -> Selection | None:
-    """The page's state after an item was opened or closed; None if neither was asked for."""
+    """The page's state after an item was opened or closed; None if neither was asked for.
+
+    `again` shows the page as it is: the button that Enter on a box presses.
+    """
     opened = choices.find(items, data.get("open", ""))
     closed = choices.find(items, data.get("close", ""))
     if opened:
         return selection(data).open(opened)
-    return selection(data).close(closed) if closed else None
+    if closed:
+        return selection(data).close(closed)
+    return selection(data) if "again" in data else None

@@ -263,7 +263,7 @@ def _reach(interactions: frozenset[Interaction]) -> list[str]:
         (True, True): _("The app can look for these records and open them."),
         (True, False): _("The app can open a record it knows of, but not look for more."),
         (False, True): _("The app can look for these records and see what it finds."),
-        (False, False): _("The app cannot see what is there."),
+        (False, False): _("By this alone, the app does not see what is there."),
     }
     found = [sentences[reads, searches]]
     if Interaction.CREATE in interactions:

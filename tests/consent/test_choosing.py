@@ -163,3 +163,12 @@ def test_what_the_app_will_not_get_is_told_with_its_reason(pat, mercy, ask):
 def test_an_unknown_reason_is_refused():
     with pytest.raises(ValueError, match="whim"):
         requests.Withheld("View your bills", "whim")
+
+
+def test_enter_on_a_box_shows_the_page_as_it_is(page, press):
+    again = press(page, again="", scope=[CHANGE_ALLERGIES.scope])
+    assert again.status_code == 200
+    assert [scope for scope, ticked in boxes_of(again).items() if ticked] == [
+        CHANGE_ALLERGIES.scope
+    ]
+    assert not Consent.objects.exists()

@@ -172,7 +172,7 @@ def test_offline_access_has_its_own_kind():
         ("rs", ["look for these records and open them"]),
         ("r", ["open a record it knows of, but not look for more"]),
         ("s", ["look for these records and see what it finds"]),
-        ("c", ["cannot see what is there", "add new ones"]),
+        ("c", ["does not see what is there", "add new ones"]),
         ("rud", ["open a record it knows of", "change them", "delete them"]),
     ],
 )

@@ -1,0 +1,85 @@
+"""The account pages in a browser: small and large, light and dark, judged by axe (C10)."""
+
+import re
+from urllib.parse import parse_qs
+
+import pytest
+from django.db import connections
+from playwright.sync_api import Page, Route
+
+from tests.account.conftest import Allowed
+from tests.browser import axe
+
+pytestmark = pytest.mark.browser
+
+ORIGIN = "http://localhost"  # browsers trust it as they trust https
+SIZES = [(320, 640), (1280, 900)]
+
+
+@pytest.fixture
+def browse(page: Page, pats: Allowed):
+    """Opens a page of Pat's, served to Chromium by Django's own test client."""
+
+    def serve(route: Route) -> None:
+        try:
+            fulfil(route)
+        finally:
+            connections.close_all()  # Playwright calls in a context with connections of its own
+
+    def fulfil(route: Route) -> None:
+        request = route.request
+        path = request.url.removeprefix(ORIGIN)
+        if request.method == "POST":
+            response = pats.client.post(path, parse_qs(request.post_data or ""), follow=True)
+        else:
+            response = pats.client.get(path)
+        body = response.getvalue()
+        route.fulfill(status=response.status_code, headers=dict(response.items()), body=body)
+
+    page.route(re.compile(".*"), serve)
+
+    def opened(path: str = "") -> Page:
+        page.goto(f"{ORIGIN}{pats.path}{path}")
+        return page
+
+    return opened
+
+
+def pages(pats: Allowed) -> list[str]:
+    return ["", f"/apps/{pats.consent.pk}/end", f"/apps/{pats.consent.pk}/change"]
+
+
+@pytest.mark.spec("C10", "REVO-05")
+@pytest.mark.parametrize("colours", ["light", "dark"])
+@pytest.mark.parametrize(("width", "height"), SIZES)
+def test_axe_finds_nothing_and_nothing_is_cut_off(browse, pats, width, height, colours):
+    for path in pages(pats):
+        page = browse(path)
+        page.set_viewport_size({"width": width, "height": height})
+        page.emulate_media(color_scheme=colours, reduced_motion="reduce")
+        assert axe(page) == []
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        assert page.locator("h1").count() == 1
+
+
+@pytest.mark.spec("REVO-04", "REVO-05")
+def test_an_app_is_stopped_by_two_clicks(browse):
+    page = browse()
+    page.get_by_role("link", name="Stop access Growth Chart").click()
+    assert "/end" in page.url
+    page.get_by_role("button", name="Stop access").click()
+    page.get_by_role("heading", name="No app has access now").wait_for()
+
+
+@pytest.mark.spec("REVO-05", "GRNT-04")
+def test_an_app_is_let_see_less(browse):
+    page = browse()
+    page.get_by_role("link", name="Change what it may see Growth Chart").click()
+    page.get_by_role("button", name="Choose one by one View all your health records").click()
+    page.get_by_label("View your allergies").uncheck()
+    page.get_by_role("button", name="Save").click()
+    page.get_by_role("heading", name="Your apps").wait_for()
+    told = page.get_by_role("article").inner_text()
+    assert "View your care plans" in told
+    assert "View your allergies" not in told
+    assert "all your health records" not in told
