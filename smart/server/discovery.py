@@ -47,6 +47,7 @@ def smart_configuration(tenant: TenantRef) -> dict[str, Any] | None:
         return None
     return {
         **_endpoints(tenant),
+        "management_endpoint": f"{issuer(tenant)}/account",
         "grant_types_supported": ["authorization_code"],
         "response_types_supported": ["code"],
         "code_challenge_methods_supported": ["S256"],

@@ -40,7 +40,7 @@ def is_live(pats):
     return True
 
 
-@pytest.mark.spec("REVO-05", "DISC-15")
+@pytest.mark.spec("REVO-05")
 def test_each_app_is_told_with_what_it_may_do(pats):
     with tenancy.bind(pats.flow.tenant):
         reading = events.Event(
@@ -64,6 +64,12 @@ def test_each_app_is_told_with_what_it_may_do(pats):
         assert words in page
     assert re.search(rf"Since \d+ \w+ {today}, \d\d:\d\d UTC", page)
     assert re.search(r"At most until \d+ \w+ \d{4}", page)
+
+
+@pytest.mark.spec("DISC-15")
+def test_discovery_names_the_page(pats):
+    found = pats.client.get(f"{pats.flow.path}/fhir/.well-known/smart-configuration").json()
+    assert found["management_endpoint"] == f"{pats.flow.issuer}/account"
 
 
 @pytest.mark.spec("REVO-05")

@@ -73,6 +73,7 @@ def test_smart_configuration_says_what_works(flow):
         *("permission-patient", "permission-user", "permission-v1", "permission-v2"),
     }
     assert set(found) == {
+        "management_endpoint",
         *("issuer", "jwks_uri", "authorization_endpoint", "token_endpoint", "capabilities"),
         *("grant_types_supported", "response_types_supported", "scopes_supported"),
         *("code_challenge_methods_supported", "token_endpoint_auth_methods_supported"),
