@@ -37,6 +37,10 @@ class TenantModel(models.Model):
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Raises TenantNotBoundError, WrongTenantError."""
+        self.check_tenant()
+        super().save(*args, **kwargs)
+
+    def check_tenant(self) -> None:
+        """Raises WrongTenantError where the row is not the bound tenant's, TenantNotBoundError."""
         if self.tenant_id != current().id:
             raise WrongTenantError(f"{type(self).__name__} belongs to another tenant")
-        super().save(*args, **kwargs)

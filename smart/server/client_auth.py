@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from urllib.parse import unquote
 
+from authfi.lib.compiled import Query
 from smart.models import Application
 from smart.models.handles import handle_digest
 from smart.server.errors import InvalidClient, InvalidRequest
@@ -17,6 +18,12 @@ from smart.server.errors import InvalidClient, InvalidRequest
 _CLIENT_ID = re.compile(r"[A-Za-z0-9_.-]{1,100}")
 _CLAIM_LENGTH = 255
 _BODY_CREDENTIALS = ("client_secret", "client_assertion", "client_assertion_type")
+_active = Query(
+    lambda client_id: Application.objects.filter(
+        client_id=client_id, state=Application.State.ACTIVE
+    ),
+    client_id=str,
+)
 
 
 def authenticate(authorization: str, form: Mapping[str, str]) -> Application:
@@ -46,7 +53,7 @@ def find(client_id: str) -> Application | None:
     """The bound tenant's active app of that id."""
     if not _CLIENT_ID.fullmatch(client_id):
         return None
-    return Application.objects.filter(client_id=client_id, state=Application.State.ACTIVE).first()
+    return _active.first(client_id=client_id)
 
 
 def claimed(authorization: str, form: Mapping[str, str]) -> str:

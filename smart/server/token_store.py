@@ -7,16 +7,17 @@ lost, sealed under a key that only the older token gives: a copy of the database
 import base64
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final, cast
+from typing import Any, Final, cast
 from uuid import UUID
 
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
 
 from authfi.accounts.models import Session
 from authfi.crypto import envelope
+from authfi.lib.compiled import Change, Query, insert
 from smart.models import Application, Grant, RefreshToken
 from smart.models.handles import handle_digest, new_handle
 from tenants import policies
@@ -26,6 +27,48 @@ GRACE: Final = timedelta(seconds=10)
 _KIND = "refresh_token"
 _TABLE, _COLUMN = "smart_refreshtoken", "successor"
 _INFO = b"authfi refresh token successor"
+
+
+def _rows(token: str, now: datetime) -> QuerySet[RefreshToken]:
+    sessions = Session.objects.filter(pk=OuterRef("grant__session_id"), expires_at__gt=now)
+    return (
+        RefreshToken.objects.select_related("grant", "user")
+        .annotate(has_session=Exists(sessions))
+        .filter(token=token)
+    )
+
+
+def _rows_of(token: str, now: datetime, application: UUID) -> QuerySet[RefreshToken]:
+    return _rows(token, now).filter(application_id=application)
+
+
+_any = Query(
+    lambda token, now: _rows(token, now).select_related("application"), token=str, now=datetime
+)
+_own = Query(_rows_of, token=str, now=datetime, application=UUID)
+_locked_own = Query(
+    lambda **values: _rows_of(**values).select_for_update(of=("self",)),
+    token=str,
+    now=datetime,
+    application=UUID,
+)
+_prolong = Change(
+    lambda key, expires_at: (
+        Grant.objects.filter(pk=key, ended_at__isnull=True),
+        {"expires_at": expires_at},
+    ),
+    key=UUID,
+    expires_at=datetime,
+)
+_use = Change(
+    lambda key, now, successor: (
+        RefreshToken.objects.filter(pk=key),
+        {"used_at": now, "successor": successor},
+    ),
+    key=UUID,
+    now=datetime,
+    successor=str,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,25 +101,18 @@ def find(raw: str, application: Application | None = None, *, lock: bool = False
 
     With `lock` nobody else can use it until the transaction ends.
     """
-    sessions = Session.objects.filter(
-        pk=OuterRef("grant__session_id"), expires_at__gt=timezone.now()
-    )
-    rows = RefreshToken.objects.select_related("grant", "user").annotate(
-        has_session=Exists(sessions)
-    )
-    if lock:
-        rows = rows.select_for_update(of=("self",))
+    values = {"token": handle_digest(_KIND, raw), "now": timezone.now()}
     if application is None:
-        rows = rows.select_related("application")
+        row = _any.first(**values)
     else:
-        rows = rows.filter(application=application)
-    row = rows.filter(token=handle_digest(_KIND, raw)).first()
+        rows = _locked_own if lock else _own
+        row = rows.first(**values, application=application.pk)
     if row is None:
         return None
     if application is not None:
         row.application = application
     row.grant.application = row.application
-    return Found(raw, row, row.has_session)
+    return Found(raw, row, cast("Any", row).has_session)
 
 
 def first(grant: Grant) -> str:
@@ -91,10 +127,9 @@ def rotate(found: Found, now: datetime) -> str | None:
     """
     successor, row, grant = new_handle(), found.row, found.grant
     expires_at = _expires_at(grant, now)
-    moved = Grant.objects.filter(pk=grant.pk, ended_at__isnull=True).update(expires_at=expires_at)
-    if not moved:
+    if not _prolong.run(key=grant.pk, expires_at=expires_at):
         return None
-    RefreshToken.objects.filter(pk=row.pk).update(used_at=now, successor=_seal(found, successor))
+    _use.run(key=row.pk, now=now, successor=_seal(found, successor))
     return _insert(grant, expires_at, successor)
 
 
@@ -125,13 +160,15 @@ def _expires_at(grant: Grant, now: datetime) -> datetime:
 
 def _insert(grant: Grant, expires_at: datetime, raw: str | None = None) -> str:
     raw = raw or new_handle()
-    RefreshToken(
-        token=handle_digest(_KIND, raw),
-        grant=grant,
-        application=grant.application,
-        user_id=cast("UUID", grant.user_id),
-        expires_at=expires_at,
-    ).save(force_insert=True)
+    insert(
+        RefreshToken(
+            token=handle_digest(_KIND, raw),
+            grant=grant,
+            application=grant.application,
+            user_id=cast("UUID", grant.user_id),
+            expires_at=expires_at,
+        )
+    )
     return raw
 
 

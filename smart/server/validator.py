@@ -4,13 +4,15 @@ One instance serves one request and holds the app that was proven before it was 
 """
 
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from django.utils import timezone
 from oauth2_provider.oauth2_validators import OAuth2Validator
 
 from audit import events, record
+from authfi.lib.compiled import Change, Query
 from smart import tokens
 from smart.grants import end_grants
 from smart.models import Application, AuthorizationCode, Grant
@@ -34,6 +36,24 @@ CONTEXT_MEMBERS = (
 )
 
 _VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}")
+
+_locked_code = Query(
+    lambda code, application: (
+        AuthorizationCode.objects.select_for_update(of=("self",))
+        .select_related("grant", "user")
+        .filter(code=code, application_id=application)
+    ),
+    code=str,
+    application=UUID,
+)
+_use_code = Change(
+    lambda key, now: (
+        AuthorizationCode.objects.filter(pk=key, used_at__isnull=True),
+        {"used_at": now},
+    ),
+    key=UUID,
+    now=datetime,
+)
 
 
 class SmartValidator(OAuth2Validator):
@@ -127,12 +147,7 @@ class SmartValidator(OAuth2Validator):
 
         Raises InvalidGrant.
         """
-        row = (
-            AuthorizationCode.objects.select_for_update(of=("self",))
-            .select_related("grant", "user")
-            .filter(code=handle_digest("code", code), application=client)
-            .first()
-        )
+        row = _locked_code.first(code=handle_digest("code", code), application=client.pk)
         if row is None:
             raise InvalidGrant("the code is unknown")
         row.application = row.grant.application = client
@@ -171,10 +186,7 @@ class SmartValidator(OAuth2Validator):
         self, client_id: str, code: str, request: Any, *args: Any, **kwargs: Any
     ) -> None:
         """Mark it used; its row stays, so that a second use is noticed (O4)."""
-        used = AuthorizationCode.objects.filter(
-            pk=request.code_row.pk, used_at__isnull=True
-        ).update(used_at=timezone.now())
-        if not used:
+        if not _use_code.run(key=request.code_row.pk, now=timezone.now()):
             raise InvalidGrant("the code was used before")
 
     # Refresh tokens
