@@ -79,6 +79,10 @@ def scenarios(prepared: Prepared, base: str) -> list[Scenario]:
     codes, tokens = iter(prepared.codes), list[str]()
     ask = {
         "code_exchange": forms.exchange(f"{at}/oauth/token", prepared.secret, codes, tokens),
+        "refresh": forms.refresh(f"{at}/oauth/token", prepared.secret, tokens),
+        "introspection": forms.introspect(
+            f"{at}/oauth/introspect", prepared.secret, prepared.token
+        ),
         "jwks": forms.get(f"{at}/.well-known/jwks.json"),
         "discovery": forms.get(f"{at}/.well-known/openid-configuration"),
         "smart_configuration": forms.get(f"{at}/fhir/.well-known/smart-configuration"),
@@ -118,7 +122,7 @@ def _fill(tenant: Any, count: int) -> Prepared:
         client_type="confidential",
         redirect_uris=[forms.REDIRECT_URI],
         scopes=SCOPES,
-        grant_types=["authorization_code"],
+        grant_types=["authorization_code", "refresh_token"],
     )
     user = create_person(
         email="pat@bench.example", name="Pat", roles=["patient"], fhir_user="Patient/789"
