@@ -14,6 +14,7 @@ PASSPHRASE = "paper lantern harbour"
 
 RECORDS = "patient/Patient.rs patient/Observation.rs patient/Encounter.rs"
 LAB_RESULTS_PATH = "/demo/lab-results/"
+ORDER_ENTRY_PATH = "/demo/order-entry/"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,11 +52,17 @@ class App:
     scopes: str
     redirect_path: str | None = None
     launch_path: str | None = None
+    keeps_secret: bool = False
+
+    @property
+    def is_for_people(self) -> bool:
+        """True for an app that people sign in to, rather than one acting in its own name."""
+        return self.redirect_path is not None
 
     @property
     def is_public(self) -> bool:
         """True for an app in a browser, which cannot keep a secret."""
-        return self.redirect_path is not None
+        return self.is_for_people and not self.keeps_secret
 
     def secret(self, tenant: str) -> str | None:
         """The app's secret at a tenant: 256 bits as base64url."""
@@ -82,6 +89,16 @@ LAB_RESULTS = App(
     scopes=f"launch launch/patient openid fhirUser {RECORDS}",
     redirect_path=LAB_RESULTS_PATH,
     launch_path=f"{LAB_RESULTS_PATH}launch.html",
+)
+ORDER_ENTRY = App(
+    client_id="order-entry",
+    name="Order Entry",
+    scopes=(
+        "launch launch/patient openid fhirUser patient/Patient.rs patient/MedicationRequest.rs "
+        "patient/MedicationRequest.write"
+    ),
+    redirect_path=ORDER_ENTRY_PATH,
+    keeps_secret=True,
 )
 EHR = App(client_id="ehr", name="EHR", scopes="authfi/launch")
 ADMIN_API = App(
@@ -137,7 +154,7 @@ GENERAL_HOSPITAL = Organization(
             roles=("admin",),
         ),
     ),
-    apps=(LAB_RESULTS, EHR, ADMIN_API),
+    apps=(LAB_RESULTS, ORDER_ENTRY, EHR, ADMIN_API),
 )
 LAKESIDE_CLINIC = Organization(
     slug="lakeside-clinic",

@@ -77,7 +77,7 @@ def _ensure_apps(organization: cast.Organization) -> None:
     for app in organization.apps:
         if app.client_id not in registered:
             _register(app, organization.slug)
-        elif app.is_public:
+        elif app.is_for_people:
             _move(registered[app.client_id], app)
 
 
@@ -91,9 +91,9 @@ def _register(app: cast.App, slug: str) -> None:
         redirect_uris=_urls(app.redirect_path),
         launch_uris=_urls(app.launch_path),
         scopes=app.scopes,
-        grant_types=["authorization_code" if app.is_public else "client_credentials"],
+        grant_types=["authorization_code" if app.is_for_people else "client_credentials"],
         allowed_origins=[settings.ORIGIN] if app.is_public else [],
-        in_development=app.is_public,
+        in_development=app.is_for_people,
         secret=app.secret(slug),
         actor=ACTOR,
     )
@@ -104,7 +104,7 @@ def _move(application: Application, app: cast.App) -> None:
     now = {
         "redirect_uris": " ".join(_urls(app.redirect_path)),
         "launch_uris": " ".join(_urls(app.launch_path)),
-        "allowed_origins": settings.ORIGIN,
+        "allowed_origins": settings.ORIGIN if app.is_public else "",
     }
     before = {name: getattr(application, name) for name in now}
     if now == before:

@@ -1,5 +1,6 @@
 """The demo's seed: what the contract names is there, once, and its people stay as they are."""
 
+import asyncio
 import base64
 import json
 import re
@@ -13,11 +14,15 @@ from audit.models import AuditEvent
 from authfi.accounts import people
 from authfi.accounts.mfa import totp
 from authfi.accounts.models import Role, User
-from authfi.lib import tenancy
+from authfi.lib import outbound, tenancy
 from smart import upstream
 from smart.demo import cast, seed, summary
 from smart.models import Application, HealthcareModule
 from tenants import directory, policies
+from tests.cast import Person, sign_in
+from tests.gateway import asgi
+from tests.gateway.ward import ORDER, changed
+from tests.server.conftest import Flow, answer_of
 
 pytestmark = pytest.mark.usefixtures("seeded")
 
@@ -207,3 +212,66 @@ def shown(value: object, secret: list[bytes]) -> list[bytes]:
         for word in secret
         if re.search(rb"(?<![0-9A-Za-z])" + re.escape(word) + rb"(?![0-9A-Za-z])", raw)
     ]
+
+
+@pytest.mark.spec("SCOP-17", "RSVR-12")
+def test_a_doctor_orders_medication_with_order_entry_and_a_nurse_cannot():
+    """As any SMART client would that has the app's id and secret."""
+    hospital = summary.info()["tenants"][0]
+    (app,) = [one for one in hospital["apps"] if one["client_id"] == "order-entry"]
+    assert (app["type"], app["launch_uri"]) == ("confidential", None)
+    assert "patient/MedicationRequest.write" in app["scopes"].split()
+    doctor = token_of(app, "dr.smith@hospital.com")
+    assert "patient/MedicationRequest.write" in doctor["scope"].split()
+    order = changed(ORDER, subject={"reference": f"Patient/{doctor['patient']}"})
+    reply = asked("POST", "MedicationRequest", doctor["access_token"], order)
+    assert (reply.status, reply.json["intent"]) == (201, "order")
+    nurse = token_of(app, "nurse.jones@hospital.com")
+    assert "patient/MedicationRequest.rs" in nurse["scope"].split()
+    assert "write" not in nurse["scope"]
+    asked("POST", "MedicationRequest", nurse["access_token"], order).outcome(403, "forbidden")
+
+
+def test_order_entry_says_what_came_back(client):
+    for query, text in (("", b"has a secret"), ("?code=x", b"a code"), ("?error=no", b"not given")):
+        page = client.get(f"/demo/order-entry/{query}")
+        assert page.status_code == 200
+        assert text in page.content
+
+
+def token_of(app, email):
+    """The token response of Order Entry, where the person chose Patient/456."""
+    found = directory.find("general-hospital")
+    assert found is not None
+    tenant = found.ref
+    with tenancy.bind(tenant):
+        someone = person(email)
+    (seed_hex,) = [one.totp_seed for one in cast.GENERAL_HOSPITAL.people if one.email == email]
+    who = Person(someone, tenant, email, cast.PASSPHRASE, seed_hex)
+    flow = Flow(tenant, client_id="order-entry")
+    sign_in(flow.client, who)
+    scope = app["scopes"].removeprefix("launch ")
+    going_on = flow.begin(redirect_uri=app["redirect_uris"][0], scope=scope)
+    flow.choose(flow.client.get(going_on)["Location"], patient="456")
+    pair = f"order-entry:{app['client_secret']}".encode()
+    basic = {"Authorization": f"Basic {base64.b64encode(pair).decode()}"}
+    answer = answer_of(flow.decide(going_on))
+    sent = {"redirect_uri": app["redirect_uris"][0], "client_id": None}
+    return flow.exchange(answer["code"], basic, **sent).json()
+
+
+def asked(method, path, token, resource):
+    """One request to the hospital's FHIR base."""
+    headers = [
+        (b"authorization", f"Bearer {token}".encode()),
+        (b"content-type", b"application/fhir+json"),
+    ]
+    raw_path = f"/t/general-hospital/fhir/{path}".encode()
+
+    async def ask():
+        try:
+            return await asgi.call(method, raw_path, b"", headers, json.dumps(resource).encode())
+        finally:
+            await outbound.close()
+
+    return asyncio.run(ask())

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from authfi.lib import tenancy
-from smart.gateway import write_upstream
+from smart.gateway import fetch
 from smart.models import WriteIntent
 from smart.upstream import GATEWAY
 from tests import fhir_server
@@ -275,7 +275,7 @@ def test_a_slow_upstream_is_unknown(clinic, upstream, monkeypatch):
         released.wait(20)
         return Answer(MINE)
 
-    monkeypatch.setattr(write_upstream.fetch, "LIMITS", GATEWAY.__class__(0.5, 0.5, 1_000_000))
+    monkeypatch.setattr(fetch, "LIMITS", GATEWAY.__class__(0.5, 0.5, 1_000_000))
     upstream.routes["Observation"] = slow
     try:
         reply = ask(clinic, "POST", NEW)
