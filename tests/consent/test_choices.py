@@ -19,6 +19,13 @@ def ticked(*scopes, opened=()):
     return Selection(frozenset(opened), frozenset(scopes))
 
 
+def below(lines, at=0):
+    """The lines in place of an opened one."""
+    found = lines.plain[at].below
+    assert found is not None
+    return found
+
+
 @pytest.mark.spec("C2")
 def test_at_first_all_but_the_very_private_is_ticked():
     assert Selection.first(ITEMS).ticked == {WHOLE, "openid", "offline_access"}
@@ -60,8 +67,8 @@ def test_opening_keeps_what_was_ticked():
 def test_a_type_opens_into_categories_inside_an_opened_wildcard():
     selection = Selection.first(ITEMS).open(ALL_RECORDS).open(ALL_RECORDS.parts[3])
     assert choices.chosen([ALL_RECORDS], selection) == [DEVICE, ORDERS, LABS]
-    [observations] = choices.lines([ALL_RECORDS], selection).plain[0].below.plain[2:]
-    assert [line.item.scope for line in observations.below.private] == [SDOH]
+    observations = below(below(choices.lines([ALL_RECORDS], selection)), 2)
+    assert [line.item.scope for line in observations.private] == [SDOH]
 
 
 def test_closing_goes_back_to_one_line_and_forgets_what_was_open_below():
@@ -77,7 +84,7 @@ def test_no_type_is_left_whose_name_begins_with_a_refused_one():
     chosen = choices.chosen([ALL_RECORDS], ticked(ORDERS, OBSERVATION, opened=[WHOLE]))
     assert chosen == [OBSERVATION]
     opened = choices.lines([ALL_RECORDS], ticked(opened=[WHOLE]))
-    assert [line.needs for line in opened.plain[0].below.plain] == ["", f"View {DEVICE}", ""]
+    assert [line.needs for line in below(opened).plain] == ["", f"View {DEVICE}", ""]
 
 
 @pytest.mark.spec("GRNT-07")
