@@ -5,6 +5,7 @@ import secrets
 from collections.abc import Coroutine, Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import cache
 from typing import Any, TypeVar
 
 import pytest
@@ -330,13 +331,17 @@ def hands(records_base: Base, runner: asyncio.Runner) -> Base:
 
 def colleague(base: Base, role: str, fhir_user: str) -> Base:
     """The same base, asked by somebody else who signed in; nothing of a record is hidden then."""
-    with tenancy.bind(base.tenant):
-        user = create_person(
+    hidden = [one for one in base.hidden if one not in two_records.HIDDEN]
+    return replace(base, user=_somebody(base.tenant, role, fhir_user), hidden=hidden)
+
+
+@cache
+def _somebody(tenant: TenantRef, role: str, fhir_user: str) -> User:
+    """A person of the tenant, one for each role and FHIR resource."""
+    with tenancy.bind(tenant):
+        return create_person(
             email=f"{role}-{secrets.token_hex(4)}@mercy.example",
             name="Nora Nord",
             roles=[role],
             fhir_user=fhir_user,
         )
-    return replace(
-        base, user=user, hidden=[one for one in base.hidden if one not in two_records.HIDDEN]
-    )
