@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from http.client import HTTPConnection
 
@@ -23,52 +23,18 @@ from tests import fhir_server
 from tests.cast import sign_in
 from tests.fhir_server import Answer
 from tests.server.conftest import Flow, an_app
-from tests.services import die_with_parent, free_port
+from tests.web_process import send, web_process
 
 LIMIT_SECONDS = 5.0
 ROUNDS = 3
 CALLERS = 3  # of each process
 QUIET_SECONDS = 2.0
-START_SECONDS = 30
 RECORD = {"resourceType": "Patient", "id": "789", "active": True}
 
 
-@contextmanager
-def web_process() -> Iterator[int]:
-    """One web process on this test run's database; its port."""
-    port = free_port()
-    command = [
-        *(sys.executable, "-m", "granian", "--interface=asgi", "--workers=1", "--no-ws"),
-        *("--host=127.0.0.1", f"--port={port}", "--log-level=error", "authfi.asgi:application"),
-    ]
-    env = {**os.environ, "DJANGO_SETTINGS_MODULE": "authfi.settings"}
-    process = subprocess.Popen(command, env=env, preexec_fn=die_with_parent)
-    try:
-        wait_for(port, process)
-        yield port
-    finally:
-        process.terminate()
-        process.wait(30)
-
-
-def wait_for(port: int, process: "subprocess.Popen[bytes]") -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            if status(HTTPConnection("127.0.0.1", port, timeout=5), "/healthz") == 200:
-                return
-        except OSError:
-            time.sleep(0.05)
-    raise AssertionError("a web process did not start")
-
-
-def status(connection: HTTPConnection, path: str, token: str = "") -> int:
-    """The status of one request; the connection stays open."""
-    headers = {"Host": "localhost:8000"} | ({"Authorization": f"Bearer {token}"} if token else {})
-    connection.request("GET", path, headers=headers)
-    response = connection.getresponse()
-    response.read()
-    return response.status
+def status(connection: HTTPConnection, path: str, token: str) -> int:
+    """The status of one read; the connection stays open."""
+    return send(connection, "GET", path, {"Authorization": f"Bearer {token}"})[0]
 
 
 @dataclass
@@ -106,7 +72,7 @@ class Caller:
 def ports() -> Iterator[list[int]]:
     """Two web processes."""
     with ExitStack() as stack:
-        yield [stack.enter_context(web_process()) for _ in range(2)]
+        yield [stack.enter_context(web_process()).port for _ in range(2)]
 
 
 @pytest.fixture
