@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from smart.gateway import fetch, histories, outcomes
+from smart.gateway import fetch, histories, outcomes, targets
 from smart.gateway.exchange import Exchange, Found
 from smart.gateway.response_gate import judge, open_resource, patients_of
 from smart.policy.facts import Access
@@ -21,14 +21,16 @@ async def answer(exchange: Exchange) -> Found:
         is_absent = found.answer.status == 404
         return await _absent(exchange, is_gone=reply.status == 410) if is_absent else found
     resource = open_resource(reply.body)
-    access = exchange.access
+    access, known = exchange.access, await targets.known_to(exchange, [resource])
     if access.user is not None:
-        access = await exchange.reaching(patients_of([resource], access))
-    if not judge(resource, access) or not _is_version(resource, access):
+        access = await exchange.reaching(patients_of([resource], access, known))
+    if not judge(resource, access, known) or not _is_version(resource, access):
         return await _absent(exchange, is_gone=False)
     rewriter = fetch.rewriter_of(exchange.server.base_url, exchange.base)
     body = rewriter.json(reply.body)
-    patients = patients_of([resource], access) if access.user is not None else frozenset[str]()
+    patients = frozenset[str]()
+    if access.user is not None:
+        patients = patients_of([resource], access, known)
     return Found(fetch.ok(body, *rewriter.headers(reply.headers)), 1, patients=patients)
 
 

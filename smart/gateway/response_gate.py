@@ -12,7 +12,6 @@ from smart.gateway import strict_json
 from smart.gateway.bundles import Entry
 from smart.gateway.outcomes import UpstreamFault
 from smart.policy.compartment import (
-    BY_TARGETS,
     Known,
     contains_nobody_else,
     needed_patients,
@@ -57,21 +56,19 @@ def judge(
     return user is not None and user.reach.opens(patients) and _admits(user, resource, is_included)
 
 
-def patients_of(resources: Iterable[object], access: Access) -> frozenset[str]:
+def patients_of(
+    resources: Iterable[object], access: Access, known: Known = _NONE_KNOWN
+) -> frozenset[str]:
     """All patients that these resources are about, for asking whether they are in reach."""
-    parsed = list(resources)
-    known = known_of(parsed, access)
     found: set[str] = set()
-    for one in parsed:
+    for one in resources:
         if isinstance(one, dict) and is_id(one.get("id")):
             found |= needed_patients(one, access.bases, known) or _NOBODY
     return frozenset(found)
 
 
-def sift(entries: Sequence[Entry], access: Access, known: Known | None = None) -> list[Kept]:
-    """The entries that may leave, in order."""
-    if known is None:
-        known = known_of((entry.resource for entry in entries), access)
+def sift(entries: Sequence[Entry], access: Access, known: Known = _NONE_KNOWN) -> list[Kept]:
+    """The entries that may leave, in order. `known` as in `judge`."""
     kept = []
     for entry in entries:
         resource = entry.resource
@@ -86,10 +83,8 @@ def sift(entries: Sequence[Entry], access: Access, known: Known | None = None) -
 
 
 def known_of(resources: Iterable[object], access: Access) -> Known:
-    """The patients of an answer's resources, where some entry belongs by what it points to."""
+    """The patients of an answer's resources, by their type and id."""
     found = [one for one in resources if isinstance(one, dict) and is_id(one.get("id"))]
-    if not any(_type_of(one) in BY_TARGETS for one in found):
-        return _NONE_KNOWN
     patients = {(_type_of(one), one["id"]): needed_patients(one, access.bases) for one in found}
     return {key: needed for key, needed in patients.items() if needed}
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from smart.gateway import bundles, fetch, outcomes
+from smart.gateway import bundles, fetch, outcomes, targets
 from smart.gateway.bundles import Opened, Part
 from smart.gateway.cursors import below
 from smart.gateway.exchange import Exchange, Found
@@ -77,10 +77,11 @@ async def _looked_through(exchange: Exchange, pages: int) -> _Seen | Found:
 
 async def _judged(exchange: Exchange, opened: Opened) -> list[Kept]:
     access = exchange.access
+    resources = [entry.resource for entry in opened.entries]
+    known = await targets.known_to(exchange, resources)
     if access.user is not None:
-        resources = [entry.resource for entry in opened.entries]
-        access = await exchange.reaching(patients_of(resources, access))
-    return sift(opened.entries, access)
+        access = await exchange.reaching(patients_of(resources, access, known))
+    return sift(opened.entries, access, known)
 
 
 def _count(exchange: Exchange, seen: _Seen) -> Found:

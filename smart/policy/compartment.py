@@ -251,6 +251,15 @@ def contains_nobody_else(resource: dict[str, Any], patient: str, bases: Bases) -
     return _in_contained(resource, bases, _contained_types(resource)) <= {patient}
 
 
+def targets_of(resource: object, bases: Bases) -> frozenset[Key]:
+    """What a resource points to, if it is of a type that belongs by that; as far as it is here."""
+    if not isinstance(resource, dict) or resource.get("resourceType") not in BY_TARGETS:
+        return frozenset()
+    row = TABLE[resource["resourceType"]]
+    found = (_target(value, bases) for path in row.targets for value in _values(resource, path))
+    return frozenset(key for key in found if key is not None)
+
+
 _Named = set[str | Naming]
 
 
@@ -269,12 +278,16 @@ def _of_targets(resource: dict[str, Any], row: Row, bases: Bases, known: Known) 
     """The patients of all targets; nobody where one of them is not known."""
     found: _Named = set()
     for target in (value for path in row.targets for value in _values(resource, path)):
-        literal = target.get("reference") if isinstance(target, dict) else None
-        key = bases.resolve(literal) if isinstance(literal, str) else None
+        key = _target(target, bases)
         if key is None or (key[0] != "Patient" and key not in known):
             return set()
         found |= {key[1]} if key[0] == "Patient" else known[key]
     return found
+
+
+def _target(reference: object, bases: Bases) -> Key | None:
+    literal = reference.get("reference") if isinstance(reference, dict) else None
+    return bases.resolve(literal) if isinstance(literal, str) else None
 
 
 def _contained_types(resource: dict[str, Any]) -> dict[str, str]:

@@ -5,6 +5,7 @@ import pytest
 from tests.gateway.two_records import CATEGORY
 
 PROV = "Provenance/prov-ann"
+TWO = "Provenance/prov-two"
 ANN = {"patient": "ann", "fhir_user": "Patient/ann"}
 
 
@@ -38,13 +39,13 @@ def notes(reply):
         ("Observation?_include=Observation:encounter:Encounter", ["Encounter/enc-ann"]),
         ("Observation?_include=Observation:subject", ["Patient/ann"]),
         ("Observation?_include=Observation:performer", ["Practitioner/nora"]),
-        ("Observation?_revinclude=Provenance:target", ["Provenance/prov-ann"]),
+        ("Observation?_revinclude=Provenance:target", [PROV, TWO]),
         ("Observation?_revinclude=Observation:focus", []),
         ("Patient?_revinclude=Observation:focus", []),
         ("Patient?_revinclude=Encounter:subject", ["Encounter/enc-ann"]),
         (
             "Observation?_include=Observation:encounter&_revinclude=Provenance:target",
-            ["Encounter/enc-ann", "Provenance/prov-ann"],
+            ["Encounter/enc-ann", PROV, TWO],
         ),
     ],
 )
@@ -100,8 +101,8 @@ def test_includes_that_do_not_fit_are_400(hands, ann, query):
 @pytest.mark.parametrize(
     ("scope", "brought", "is_told"),
     [
-        ("patient/Observation.rs patient/Provenance.rs", [PROV], False),
-        ("patient/Observation.rs patient/Provenance.r patient/Provenance.s", [PROV], False),
+        ("patient/Observation.rs patient/Provenance.rs", [PROV, TWO], False),
+        ("patient/Observation.rs patient/Provenance.r patient/Provenance.s", [PROV, TWO], False),
         ("patient/Observation.rs", [], True),
         ("patient/Observation.rs patient/Provenance.r", [], True),
         ("patient/Observation.rs patient/Provenance.s", [], True),
@@ -114,6 +115,22 @@ def test_an_included_type_is_granted_for_reading_and_searching(hands, scope, bro
     assert len(entries(reply, "match")) == 2
     told = ["_revinclude=Provenance:target is not in the granted scopes."] if is_told else []
     assert notes(reply) == told
+
+
+@pytest.mark.spec("RSVR-08", "G33")
+@pytest.mark.parametrize(
+    ("number", "status"),
+    [
+        ("prov-ann", 200),
+        ("prov-two", 200),
+        ("prov-bob", 404),
+        ("prov-both", 404),
+        ("prov-old", 404),
+    ],
+)
+def test_a_provenance_is_read_where_all_its_targets_are_the_patients(hands, ann, number, status):
+    """Whether or not the targets are in the same answer: they are looked up."""
+    assert hands.ask(f"/Provenance/{number}", ann).status == status
 
 
 @pytest.mark.spec("G42", "GRAN-12")

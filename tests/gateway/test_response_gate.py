@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from smart.gateway.bundles import Part, open_bundle, searchset
 from smart.gateway.outcomes import UpstreamFault
-from smart.gateway.response_gate import Kept, judge, open_resource, sift
+from smart.gateway.response_gate import Kept, judge, known_of, open_resource, sift
 from smart.gateway.rewrite import Rewriter
 from smart.policy.facts import Access
 from smart.policy.references import bases_of
@@ -56,7 +56,8 @@ def bundle(*resources: Any, **changes: Any) -> bytes:
 
 
 def gate(body: bytes, allowed: Access = ALL) -> list[Kept]:
-    return sift(open_bundle(body, "searchset").entries, allowed)
+    entries = open_bundle(body, "searchset").entries
+    return sift(entries, allowed, known_of((entry.resource for entry in entries), allowed))
 
 
 def ids(kept: list[Kept]) -> list[str]:

@@ -191,8 +191,14 @@ def test_includes_are_in_reach_as_well(nurse, doctor):
             if one["search"]["mode"] == "include"
         )
 
-    assert included(nurse, token_of(nurse)) == ["enc-ann", "prov-ann"]
-    assert included(doctor, token_of(doctor, fhir_user=DOV)) == ["enc-ann", "enc-bob", "prov-ann"]
+    assert included(nurse, token_of(nurse)) == ["enc-ann", "prov-ann", "prov-two"]
+    assert included(doctor, token_of(doctor, fhir_user=DOV)) == [
+        "enc-ann",
+        "enc-bob",
+        "prov-ann",
+        "prov-both",
+        "prov-two",
+    ]
 
 
 @pytest.mark.spec("SCOP-15", "G47")

@@ -80,6 +80,8 @@ RESOURCES: list[dict[str, Any]] = [
     provenance("prov-ann", "Observation/lab-ann"),
     provenance("prov-both", "Observation/lab-ann", "Observation/obs-bob"),
     provenance("prov-bob", "Observation/obs-bob"),
+    provenance("prov-old", "Observation/lab-ann", "Observation/no-longer-there"),
+    provenance("prov-two", "Observation/lab-ann", "Encounter/enc-ann"),
     flag("moved-in", BOB),
     flag("moved-in", ANN),
     flag("lent", ANN),
