@@ -7,7 +7,7 @@ from audit import record
 from audit.events import Code
 from authfi.lib.transaction import transaction
 from smart.models import Application
-from smart.server import client_auth, refusal
+from smart.server import client_auth, refusal, token_store
 from smart.server.endpoint import OAuthRequest, OAuthResponse
 from smart.server.engine import GRANT_TYPES, Engine
 from smart.server.errors import InvalidRequest, OAuthError, UnsupportedGrantType, status_of
@@ -33,7 +33,9 @@ def token(request: OAuthRequest) -> OAuthResponse:
     client: Application | None = None
     try:
         _check(request)
-        client = client_auth.authenticate(request.authorization, request.form)
+        client = _by_refresh_token(request) or client_auth.authenticate(
+            request.authorization, request.form
+        )
         response = _exchange(request, client)
     except OAuthError as error:
         response = refusal.respond(request, error, "token")
@@ -53,6 +55,22 @@ def _check(request: OAuthRequest) -> None:
     for name in REQUIRED.get(grant_type, ()):
         if name not in request.form:
             raise InvalidRequest(f"{name} is missing")
+
+
+def _by_refresh_token(request: OAuthRequest) -> Application | None:
+    """The public app that a refresh token was issued to, where nothing else was sent.
+
+    A public app has nothing to authenticate with, and the token alone tells which app it is (RFC
+    6749 6). npm's fhirclient sends no `client_id` unless told to.
+    """
+    form = request.form
+    is_bare = not request.authorization and form.keys() <= {"grant_type", "refresh_token", "scope"}
+    if form["grant_type"] != "refresh_token" or not is_bare:
+        return None
+    found = token_store.find(form["refresh_token"])
+    if found is None or not found.row.application.is_public:
+        return None
+    return client_auth.find(found.row.application.client_id)
 
 
 def _exchange(request: OAuthRequest, client: Application) -> OAuthResponse:

@@ -233,7 +233,8 @@ def test_a_narrowed_token_that_nobody_would_accept_is_not_issued(pat_flow):
         ({"refresh_token": ""}, "invalid_request", 400),
         ({"refresh_token": "c0ffee00-0000-4000-8000-000000000000"}, "invalid_grant", 400),
         ({"refresh_token": "\0\ud7ff"}, "invalid_grant", 400),
-        ({"client_id": None}, "invalid_client", 401),
+        ({"client_id": None, "refresh_token": "unknown"}, "invalid_client", 401),
+        ({"client_id": None, "client_secret": "x"}, "invalid_client", 401),
         ({"client_id": "BAD"}, "invalid_client", 401),
         ({"client_secret": "x"}, "invalid_client", 401),
     ],
@@ -244,6 +245,22 @@ def test_a_refresh_is_refused(pat_flow, mercy, changed, error, status):
     _, outcome, details = trail(mercy, "token.deny")[-1]
     assert (outcome, details["rule"]) == ("denied", error)
     assert refresh(pat_flow, raw).status_code == 200, "the real token keeps working"
+
+
+@pytest.mark.spec("REFR-02")
+def test_a_public_apps_token_says_whose_it_is(pat_flow, mercy):
+    raw = connected(pat_flow)["refresh_token"]
+    assert refresh(pat_flow, raw, client_id=None).status_code == 200
+    with tenancy.bind(mercy):
+        assert RefreshToken.objects.filter(used_at__isnull=False).count() == 1
+
+
+@pytest.mark.spec("REFR-02")
+def test_a_confidential_apps_token_alone_is_not_enough(pat_flow, mercy):
+    raw = connected(pat_flow)["refresh_token"]
+    with tenancy.bind(mercy):
+        Application.objects.update(client_type=Application.CLIENT_CONFIDENTIAL)
+    refused(refresh(pat_flow, raw, client_id=None), "invalid_client", 401)
 
 
 @pytest.mark.spec("REFR-09", "O13")
