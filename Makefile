@@ -2,7 +2,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check bench lock clean
+.PHONY: help demo test check conformance bench lock clean
 
 HOST ?= 127.0.0.1
 PORT ?= 8000
@@ -31,6 +31,9 @@ test: $(VENV)/.dev ## Run the suite on SQLite and PostgreSQL; ARGS="-k login" go
 
 check: $(VENV)/.dev ## Format, lint, types, imports, migrations, deployment settings
 	@exec $(PY) -m tests.check
+
+conformance: $(VENV)/.dev ## Print which test proves which requirement; writes docs/conformance.md
+	@exec $(PY) -m tests.conformance $(ARGS)
 
 bench: $(VENV)/.dev ## Measure on a durable PostgreSQL and Redis; writes build/bench.json
 	@exec $(PY) -m tests.services run --durable -- $(PY) -m tests.bench $(ARGS)

@@ -207,7 +207,7 @@ QUERIES = st.binary(max_size=60) | st.lists(
 ).map(b"&".join)
 
 
-@pytest.mark.spec("G8", "G9", "A1.1.1")
+@pytest.mark.spec("G8", "G9")
 @given(method=METHODS, path=PATHS | st.text(max_size=20), query=QUERIES)
 def test_anything_is_parsed_or_refused_and_parses_again_to_the_same(method, path, query):
     try:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-COMMANDS = ("demo", "test", "check", "bench", "lock", "clean")
+COMMANDS = ("demo", "test", "check", "conformance", "bench", "lock", "clean")
 # `-m venv --clear DIR` makes an environment whose python is this script again.
 STAND_IN = """#!/bin/sh
 echo "$*" >> "$CALLS"
