@@ -237,7 +237,8 @@ def owner_check(
     `known` are resources already judged the patient's; Provenance and Binary need them, since
     they belong to whoever their targets belong to.
     """
-    if resource.get("resourceType") not in TABLE:
+    resource_type = resource.get("resourceType")
+    if not isinstance(resource_type, str) or resource_type not in TABLE:
         return Ownership.NONE
     own = frozenset({patient})
     found = subjects_of(resource, bases, dict.fromkeys(known, own))
@@ -253,9 +254,10 @@ def contains_nobody_else(resource: dict[str, Any], patient: str, bases: Bases) -
 
 def targets_of(resource: object, bases: Bases) -> frozenset[Key]:
     """What a resource points to, if it is of a type that belongs by that; as far as it is here."""
-    if not isinstance(resource, dict) or resource.get("resourceType") not in BY_TARGETS:
+    resource_type = resource.get("resourceType") if isinstance(resource, dict) else None
+    if not isinstance(resource_type, str) or resource_type not in BY_TARGETS:
         return frozenset()
-    row = TABLE[resource["resourceType"]]
+    row = TABLE[resource_type]
     found = (_target(value, bases) for path in row.targets for value in _values(resource, path))
     return frozenset(key for key in found if key is not None)
 

@@ -3,6 +3,8 @@
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from smart.policy.compartment import (
     BY_TARGETS,
@@ -11,7 +13,9 @@ from smart.policy.compartment import (
     TABLE,
     Ownership,
     contains_nobody_else,
+    needed_patients,
     owner_check,
+    targets_of,
 )
 from smart.policy.references import bases_of
 from smart.policy.search_parameters import find
@@ -274,3 +278,59 @@ def test_search_parameters_that_name_the_owner_exist():
             definition = find(resource_type, name)
             assert definition is not None, (resource_type, name)
             assert name == "_id" or definition.may_name("Patient"), (resource_type, name)
+
+
+REFERENCE = st.sampled_from(
+    [
+        A,
+        B,
+        DOCTOR,
+        {},
+        {"reference": "#p"},
+        {"reference": "urn:uuid:1"},
+        {"identifier": {}},
+        7,
+        None,
+    ]
+)
+MEMBERS = st.dictionaries(
+    st.sampled_from(["subject", "patient", "for", "beneficiary", "actor", "source", "target"]),
+    REFERENCE | st.lists(REFERENCE, max_size=2),
+)
+CONTAINED = st.none() | st.lists(
+    st.builds(
+        lambda kind, more: {"resourceType": kind, **more},
+        st.sampled_from(["Patient", "Device", "List"]),
+        MEMBERS,
+    ),
+    max_size=2,
+)
+
+
+@pytest.mark.spec("G13", "G47", "RSVR-06")
+@given(
+    st.sampled_from(sorted(TABLE)) | st.sampled_from(sorted(READ_LIST | CLOSED)) | st.just(7),
+    MEMBERS,
+    CONTAINED,
+)
+def test_a_record_is_ones_own_where_nobody_elses_has_to_be_open(kind, members, contained):
+    found = {"resourceType": kind, "id": "A", **members}
+    found |= {} if contained is None else {"contained": contained}
+    needed = needed_patients(found, BASES)
+    is_own = owner_check(found, "A", BASES) is Ownership.OWN
+    assert is_own == (kind in TABLE and needed == {"A"})
+    if needed is not None:
+        assert needed <= {"A", "B"}
+        assert kind not in CLOSED
+    if kind in READ_LIST and needed is not None:
+        assert contains_nobody_else(found, "A", BASES) == (needed <= {"A"})
+
+
+def test_only_what_belongs_by_its_targets_has_any():
+    several = {"target": [A, {"reference": "Observation/1"}, {"reference": "#x"}, 7]}
+    assert targets_of(resource("Provenance", **several), BASES) == {
+        ("Patient", "A"),
+        ("Observation", "1"),
+    }
+    for other in (resource("Observation", **several), {"resourceType": []}, None):
+        assert targets_of(other, BASES) == frozenset()
