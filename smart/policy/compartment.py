@@ -254,7 +254,9 @@ def contains_nobody_else(resource: dict[str, Any], patient: str, bases: Bases) -
 
 def targets_of(resource: object, bases: Bases) -> frozenset[Key]:
     """What a resource points to, if it is of a type that belongs by that; as far as it is here."""
-    resource_type = resource.get("resourceType") if isinstance(resource, dict) else None
+    if not isinstance(resource, dict):
+        return frozenset()
+    resource_type = resource.get("resourceType")
     if not isinstance(resource_type, str) or resource_type not in BY_TARGETS:
         return frozenset()
     row = TABLE[resource_type]

@@ -149,13 +149,13 @@ def test_a_link_shows_nothing_to_who_takes_it_apart(hospital, john):
 @pytest.fixture
 def paged(lakeside, runner, upstream):
     """A server with pages and versions: `next` leads where the test says."""
-    statement = {**STATEMENT, "rest": [{**STATEMENT["rest"][0]}]}
     described = {
-        **STATEMENT["rest"][0]["resource"][0],
+        "type": "Patient",
         "interaction": [{"code": one} for one in ("read", "search-type", "history-instance")],
+        "searchParam": [{"name": "name", "type": "string"}],
     }
-    statement["rest"][0]["resource"] = [described]
-    upstream.routes["metadata"] = Answer(statement)
+    rest = [{"mode": "server", "resource": [described]}]
+    upstream.routes["metadata"] = Answer({**STATEMENT, "rest": rest})
     return a_base(lakeside, runner, upstream.base, "upstream-bearer")
 
 

@@ -280,7 +280,7 @@ def test_search_parameters_that_name_the_owner_exist():
             assert name == "_id" or definition.may_name("Patient"), (resource_type, name)
 
 
-REFERENCE = st.sampled_from(
+REFERENCE: st.SearchStrategy[Any] = st.sampled_from(
     [
         A,
         B,
@@ -318,7 +318,7 @@ def test_a_record_is_ones_own_where_nobody_elses_has_to_be_open(kind, members, c
     found |= {} if contained is None else {"contained": contained}
     needed = needed_patients(found, BASES)
     is_own = owner_check(found, "A", BASES) is Ownership.OWN
-    assert is_own == (kind in TABLE and needed == {"A"})
+    assert is_own == (kind in TABLE and needed == frozenset({"A"}))
     if needed is not None:
         assert needed <= {"A", "B"}
         assert kind not in CLOSED
@@ -332,5 +332,5 @@ def test_only_what_belongs_by_its_targets_has_any():
         ("Patient", "A"),
         ("Observation", "1"),
     }
-    for other in (resource("Observation", **several), {"resourceType": []}, None):
-        assert targets_of(other, BASES) == frozenset()
+    others: list[object] = [resource("Observation", **several), {"resourceType": []}, None]
+    assert [targets_of(other, BASES) for other in others] == [frozenset()] * 3
