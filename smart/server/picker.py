@@ -4,6 +4,7 @@ They come between sign-in and consent, and lead back to the kept request.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from functools import wraps
 from typing import Any, cast
 from uuid import UUID
@@ -71,7 +72,10 @@ class SearchForm(forms.Form):
 
     def criteria(self) -> Criteria:
         """What was typed, once the form is valid."""
-        return Criteria(**{name: value for name, value in self.cleaned_data.items() if value})
+        typed = {name: value for name, value in self.cleaned_data.items() if value}
+        if "born" in typed:
+            typed["born"] = typed["born"].isoformat()
+        return Criteria(**typed)
 
 
 def _picker(page: Picker) -> Callable[..., HttpResponse]:
@@ -133,6 +137,8 @@ def patient(request: TenantRequest, asked: granting.Pending) -> HttpResponse:
         return _patients(request, asked, user)
     if "cancel" in request.POST:
         return _cancel(request, asked)
+    if "search" in request.POST:
+        return _search(request, asked, user)
     picker_choice.choose_patient(
         kept=asked.kept,
         user=user,
@@ -166,25 +172,44 @@ def _may_open(user: User, whose: str) -> bool:
     return access.openable_sync(access.person_of_user(user), [whose])[whose].allowed
 
 
+def _search(request: TenantRequest, asked: granting.Pending, user: User) -> HttpResponse:
+    """Take in what was typed, and go on to a page whose address does not show it (O20)."""
+    form = SearchForm(request.POST)
+    form.keep_only(care_evidence.connected())
+    if not form.is_valid():
+        return _patients_page(request, asked, user, form, None, Cursor())
+    sealed = picker_search.seal(Cursor(criteria=form.criteria()), asked.kept.pk)
+    response = HttpResponseRedirect(f"{request.path}?page={sealed}")
+    response.status_code = 303
+    return response
+
+
 def _patients(request: TenantRequest, asked: granting.Pending, user: User) -> HttpResponse:
     server, person = care_evidence.connected(), access.person_of_user(user)
-    form = SearchForm(request.GET)
-    form.keep_only(server)
     cursor = picker_search.unseal(request.GET.get("page", ""), asked.kept.pk)
-    is_unbounded = Rule.ALL in access.rules_of(person)
-    has_asked = any(name in request.GET for name in ("page", *form.fields))
+    form = SearchForm(initial=asdict(cursor.criteria))
+    form.keep_only(server)
     found = None
-    if form.is_valid() and (has_asked or not is_unbounded):
-        found = outbound.run(
-            picker_search.patients(tenancy.current(), person, server, form.criteria(), cursor)
-        )
-        _record_patients(request, asked, form.criteria(), found)
+    if "page" in request.GET or Rule.ALL not in access.rules_of(person):
+        found = outbound.run(picker_search.patients(tenancy.current(), person, server, cursor))
+        _record_patients(request, asked, cursor.criteria, found)
+    return _patients_page(request, asked, user, form, found, cursor)
+
+
+def _patients_page(
+    request: TenantRequest,
+    asked: granting.Pending,
+    user: User,
+    form: SearchForm,
+    found: Found | None,
+    cursor: Cursor,
+) -> HttpResponse:
     context = {
         "app": asked.kept.application.name,
         "form": form,
         "found": found,
-        "is_filtered": form.is_valid() and form.criteria() != Criteria(),
-        "is_unbounded": is_unbounded,
+        "is_filtered": cursor.criteria != Criteria(),
+        "is_unbounded": Rule.ALL in access.rules_of(access.person_of_user(user)),
         **_paging(request, asked, cursor, found.following if found else None),
     }
     return render(request, "smart/picker_patient.html", context)
@@ -213,16 +238,15 @@ def _visits(request: TenantRequest, asked: granting.Pending, whose: str) -> Http
 def _paging(
     request: TenantRequest, asked: granting.Pending, cursor: Cursor, following: Cursor | None
 ) -> dict[str, Any]:
-    """Number of the page and the addresses around it; what was typed stays in them."""
-    query = request.GET.copy()
-    query.pop("page", None)
-    first = f"{request.path}?{query.urlencode()}"
-    if following is not None:
-        query["page"] = picker_search.seal(following, asked.kept.pk)
+    """Number of the page and the addresses around it; what was typed stays in them, sealed."""
+
+    def url(to: Cursor) -> str:
+        return f"{request.path}?page={picker_search.seal(to, asked.kept.pk)}"
+
     return {
         "page": cursor.page,
-        "first_url": first if cursor.page > 1 else "",
-        "next_url": f"{request.path}?{query.urlencode()}" if following else "",
+        "first_url": url(Cursor(criteria=cursor.criteria)) if cursor.page > 1 else "",
+        "next_url": url(following) if following else "",
     }
 
 

@@ -9,7 +9,6 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from datetime import date
 from typing import Any, Final
 from uuid import UUID
 
@@ -34,17 +33,17 @@ Params = list[tuple[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class Criteria:
-    """What was typed; empty members are not searched for."""
+    """What was typed; empty members are not searched for. `born` is a date as FHIR writes it."""
 
     name: str = ""
-    born: date | None = None
+    born: str = ""
     mrn: str = ""
 
     def params(self) -> Params:
         """As FHIR search parameters: every word of a name must match (FHIR R4 3.1.1.4)."""
         found = [("name", _escaped(word)) for word in self.name.split()[:MAX_WORDS]]
-        if self.born is not None:
-            found.append(("birthdate", self.born.isoformat()))
+        if self.born:
+            found.append(("birthdate", self.born))
         if self.mrn:
             found.append(("identifier", _escaped(self.mrn)))
         return found
@@ -56,8 +55,12 @@ PARAMETER_OF: Final = {"name": "name", "born": "birthdate", "mrn": "identifier"}
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """Where a page begins: at a page of the FHIR server's, or within the person's panel."""
+    """Where a page begins: at a page of the FHIR server's, or within the person's panel.
 
+    It brings what was typed along, so that no name stands in a URL (O20).
+    """
+
+    criteria: Criteria = Criteria()
     page: int = 1
     path: str = ""
     query: str = ""
@@ -97,42 +100,39 @@ def unseal(text: str, request_id: UUID) -> Cursor:
         return FIRST
     try:
         sealed = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
-        return Cursor(**json.loads(keyring.open_sealed(sealed, "picker", "cursor", request_id)))
+        said = json.loads(keyring.open_sealed(sealed, "picker", "cursor", request_id))
+        return Cursor(**{**said, "criteria": Criteria(**said["criteria"])})
     except ValueError as error:
         raise BadCursorError("the cursor is not one of this request") from error
 
 
-async def patients(
-    tenant: TenantRef, person: Person, server: Server, criteria: Criteria, cursor: Cursor
-) -> Found:
+async def patients(tenant: TenantRef, person: Person, server: Server, cursor: Cursor) -> Found:
     """A page of the patients who match and whom the person may open.
 
     Where the rule opens every record the whole server is searched, else the person's own panel, so
     that few requests do. Raises UpstreamError.
     """
     if await access.is_unbounded(tenant, person):
-        resources, following = await _everywhere(server, criteria, cursor)
+        resources, following = await _everywhere(server, cursor)
         unknown: tuple[str, ...] = ()
     else:
         panel = await access.panel(tenant, person)
-        resources, following = await _in_panel(server, panel.patients, criteria, cursor)
+        resources, following = await _in_panel(server, panel.patients, cursor)
         unknown = panel.unknown
     lines = [line for line in map(record_lines.patient_line, resources) if is_id(line.id)]
     verdicts = await access.openable(tenant, person, [line.id for line in lines])
     shown = [line for line in lines if verdicts[line.id].allowed]
     if following is not None:
-        following = replace(following, page=cursor.page + 1)
+        following = replace(following, page=cursor.page + 1, criteria=cursor.criteria)
     return Found(shown, verdicts, following, unknown)
 
 
-async def _everywhere(
-    server: Server, criteria: Criteria, cursor: Cursor
-) -> tuple[list[dict[str, Any]], Cursor | None]:
+async def _everywhere(server: Server, cursor: Cursor) -> tuple[list[dict[str, Any]], Cursor | None]:
     if cursor.query or cursor.path:
         following = cursor.path, cursor.query
         page = await upstream_search.further(server.upstream, "Patient", following)
     else:
-        params = [*criteria.params(), *_sorted(server, "Patient", "family", "family")]
+        params = [*cursor.criteria.params(), *_sorted(server, "Patient", "family", "family")]
         page = await upstream_search.page(
             server.upstream, "Patient", [*params, ("_count", str(PAGE_SIZE))]
         )
@@ -147,7 +147,7 @@ def _cursor(page: upstream_search.Page) -> Cursor | None:
 
 
 async def _in_panel(
-    server: Server, panel: tuple[str, ...], criteria: Criteria, cursor: Cursor
+    server: Server, panel: tuple[str, ...], cursor: Cursor
 ) -> tuple[list[dict[str, Any]], Cursor | None]:
     """The matches among these patients, from where the cursor stands; batch after batch."""
     found: list[dict[str, Any]] = []
@@ -155,7 +155,7 @@ async def _in_panel(
     for _ in range(_BATCHES):
         if start >= len(panel):
             return found, None
-        matches = await _of_batch(server, panel[start : start + _BATCH], criteria)
+        matches = await _of_batch(server, panel[start : start + _BATCH], cursor.criteria)
         fresh = matches[skip:]
         wanted = PAGE_SIZE - len(found)
         found += fresh[:wanted]

@@ -60,9 +60,17 @@ def shown(response):
     return re.findall(r'name="patient" value="([^"]+)"', response.content.decode())
 
 
-def every_page(flow, path, **search):
+def search(flow, path, **typed):
+    """The page that a search leads to."""
+    response = flow.client.post(path, {"search": "1", **typed})
+    if response.status_code == 303:
+        return flow.client.get(response["Location"])
+    return response
+
+
+def every_page(flow, path, **typed):
     """The ids of all pages, page by page."""
-    found, response = [], flow.client.get(path, search)
+    found, response = [], search(flow, path, **typed) if typed else flow.client.get(path)
     while True:
         found.append(shown(response))
         if not response.context["next_url"]:
