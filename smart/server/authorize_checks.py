@@ -9,12 +9,13 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import SplitResult, parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 from authfi.lib import tenancy
 from smart import launch
 from smart.models import Application, HealthcareModule, LaunchContext
 from smart.scopes.syntax import MalformedScope, Scope, parse_scopes
+from smart.server import audience as audiences
 from smart.server import ceiling, client_auth, redirect_uris
 from smart.server.errors import (
     ClientNotProvenError,
@@ -132,6 +133,9 @@ def check(asked: Asked, application: Application, redirect_uri: str) -> Checked:
 
 
 def _nothing_is_repeated(asked: Asked) -> None:
+    """A token is for one server: RFC 8707 2 has a word of its own for several of them."""
+    if asked.repeated == {"resource"}:
+        raise InvalidTarget("resource was sent more than once")
     if asked.repeated:
         raise InvalidRequest("a parameter was sent more than once")
 
@@ -173,9 +177,9 @@ def _audience(asked: Asked) -> str:
     tenant = tenancy.current()
     base = fhir_base(tenant)
     aud, resource = asked.get("aud"), asked.get("resource")
-    if resource and not _same_url(resource, base):
+    if resource and not audiences.is_same(resource, base):
         raise InvalidTarget("resource is not the FHIR base of this server")
-    if aud and not _same_url(aud, base):
+    if aud and not audiences.is_same(aud, base):
         raise InvalidRequest("aud is not the FHIR base of this server")
     if aud or resource:
         return base
@@ -236,16 +240,3 @@ def _launch(
         return launch.resolve(handle, application)
     except launch.LaunchRefusedError as error:
         raise InvalidRequest(error.reason) from error
-
-
-def _same_url(sent: str, base: str) -> bool:
-    """Equal but for a trailing slash and the case of scheme and host (AUTZ-10)."""
-    try:
-        return _normalised(urlsplit(sent)) == _normalised(urlsplit(base))
-    except ValueError:
-        return False
-
-
-def _normalised(parts: SplitResult) -> tuple[str, ...]:
-    path = parts.path.removesuffix("/")
-    return parts.scheme.lower(), parts.netloc.lower(), path, parts.query, parts.fragment

@@ -93,12 +93,17 @@ def openid_configuration(tenant: TenantRef) -> dict[str, Any]:
     }
 
 
-def protected_resource(tenant: TenantRef) -> dict[str, Any]:
-    """RFC 9728 metadata of the tenant's FHIR base: which server its tokens come from."""
-    return {
+def protected_resource(tenant: TenantRef) -> dict[str, Any] | None:
+    """RFC 9728 metadata of the tenant's FHIR base: its server of tokens, and what these may open.
+
+    None where there is no FHIR base.
+    """
+    smart = smart_configuration(tenant)
+    return smart and {
         "resource": fhir_base(tenant),
         "authorization_servers": [issuer(tenant)],
         "bearer_methods_supported": ["header"],
+        "scopes_supported": smart["scopes_supported"],
     }
 
 

@@ -104,14 +104,8 @@ def _json(body: Mapping[str, Any], status: int, headers: Mapping[str, str]) -> R
     return Reply(status, {**known, **headers}, orjson.dumps(body))
 
 
-def _protected_resource(tenant: TenantRef) -> Mapping[str, Any] | None:
-    """Only where there is a FHIR base."""
-    is_served = discovery.smart_configuration(tenant) is not None
-    return discovery.protected_resource(tenant) if is_served else None
-
-
 smart_configuration = DocumentView(discovery.smart_configuration)
 openid_configuration = DocumentView(discovery.openid_configuration)
 jwks = DocumentView(key_set)
 oauth_metadata = DocumentView(discovery.oauth_metadata)
-protected_resource = DocumentView(_protected_resource)
+protected_resource = DocumentView(discovery.protected_resource)

@@ -10,13 +10,19 @@ from smart.models import Application
 from smart.server import client_auth, refusal, token_store
 from smart.server.endpoint import OAuthRequest, OAuthResponse
 from smart.server.engine import GRANT_TYPES, Engine
-from smart.server.errors import InvalidRequest, OAuthError, UnsupportedGrantType, status_of
+from smart.server.errors import (
+    InvalidRequest,
+    InvalidTarget,
+    OAuthError,
+    UnsupportedGrantType,
+    status_of,
+)
 from smart.server.validator import SmartValidator
 
 #: The parameters a grant is told of; whatever else was sent is ignored (RFC 6749 3.2).
 PARAMETERS: Final = (
     *("grant_type", "code", "redirect_uri", "code_verifier", "refresh_token", "client_id"),
-    "scope",
+    *("scope", "resource"),
 )
 REQUIRED: Final = {
     "authorization_code": ("code", "redirect_uri"),
@@ -45,6 +51,8 @@ def token(request: OAuthRequest) -> OAuthResponse:
 
 def _check(request: OAuthRequest) -> None:
     """What can be said before anything is looked up."""
+    if request.repeated == {"resource"}:
+        raise InvalidTarget("resource was sent more than once")
     if request.repeated:
         raise InvalidRequest("a parameter was sent more than once")
     grant_type = request.form.get("grant_type")

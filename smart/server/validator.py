@@ -13,15 +13,13 @@ from oauth2_provider.oauth2_validators import OAuth2Validator
 
 from audit import events, record
 from authfi.lib.compiled import Change, Query
-from smart import tokens
 from smart.grants import end_grants
 from smart.models import Application, AuthorizationCode, Grant
 from smart.models.handles import handle_digest
 from smart.scopes import match
 from smart.scopes.syntax import MANAGEMENT_SCOPES, MalformedScope, parse_scopes
-from smart.server import ceiling, id_token, redirect_uris, token_store
+from smart.server import access_token, ceiling, id_token, redirect_uris, token_store
 from smart.server.errors import InvalidGrant, InvalidScope
-from tenants.http import management_audience
 
 CODE_SECONDS = 60
 
@@ -280,9 +278,11 @@ class SmartValidator(OAuth2Validator):
         return min(seconds, int((ends_at - timezone.now()).total_seconds())) if ends_at else seconds
 
     def issue_access_token(self, request: Any) -> str:
-        """A signed token for the grant, or for the app itself (D4)."""
-        grant: Grant | None = getattr(request, "grant", None)
-        raw, request.token_claims = _grant_token(grant, request) if grant else _own_token(request)
+        """A signed token for the grant, or for the app itself (D4).
+
+        Raises InvalidScope, InvalidTarget.
+        """
+        raw, request.token_claims = access_token.make(request)
         return raw
 
     def save_bearer_token(
@@ -302,7 +302,7 @@ class SmartValidator(OAuth2Validator):
             if "openid" in request.scopes:
                 nonce = "" if _is_refresh(request) else request.code_row.nonce
                 token["id_token"] = id_token.make(grant, request.scopes, nonce)
-        record.record(_issued(request, grant))
+        record.record(access_token.issued(request))
 
 
 def _check_code(row: AuthorizationCode, request: Any) -> None:
@@ -356,50 +356,3 @@ def _refresh_token(grant: Grant, request: Any) -> str:
     if successor is None:
         raise InvalidGrant("the access was ended")
     return successor
-
-
-def _grant_token(grant: Grant, request: Any) -> tuple[str, dict[str, Any]]:
-    """Raises InvalidScope."""
-    context, scope = grant.context, " ".join(request.scopes)
-    try:
-        return tokens.issue(
-            client_id=request.client.client_id,
-            subject=str(grant.user_id),
-            scope=scope,
-            audience=context["audience"],
-            seconds=request.expires_in,
-            grant_id=grant.pk,
-            patient=context.get("patient"),
-            encounter=context.get("encounter"),
-            fhir_user=context.get("fhir_user"),
-            acr=grant.acr,
-            auth_time=grant.auth_time,
-            is_narrowed=scope != grant.scopes,
-        )
-    except tokens.TooLongError as error:
-        raise InvalidScope("too many scopes for one token: leave scope out to keep all") from error
-
-
-def _own_token(request: Any) -> tuple[str, dict[str, Any]]:
-    return tokens.issue(
-        client_id=request.client.client_id,
-        subject=request.client.client_id,
-        scope=" ".join(request.scopes),
-        audience=management_audience(),
-        seconds=request.expires_in,
-    )
-
-
-def _issued(request: Any, grant: Grant | None) -> events.Event:
-    details: dict[str, Any] = {"jti": request.token_claims["jti"], "scopes": request.scopes}
-    if grant is not None:
-        details |= {"on_behalf_of": str(grant.user_id), "consent": str(grant.consent_id)}
-    return events.Event(
-        code=events.Code.TOKEN_REFRESH if _is_refresh(request) else events.Code.TOKEN_ISSUE,
-        outcome=events.Outcome.SUCCESS,
-        actor=events.Actor.client(request.client.client_id),
-        client_id=request.client.client_id,
-        patient=(grant.patient or "") if grant else "",
-        object=f"Grant/{grant.pk}" if grant else "",
-        details=details,
-    )

@@ -147,6 +147,13 @@ def test_a_repeated_parameter_is_refused(flow, name):
     assert answer["error"] == "invalid_request"
 
 
+@pytest.mark.spec("AUTZ-09", "AUTZ-20")
+def test_several_resources_are_no_target(flow):
+    query = urlencode([*flow.parameters().items(), *[("resource", f"{flow.issuer}/fhir")] * 2])
+    answer = answer_of(flow.client.get(f"{flow.path}/oauth/authorize?{query}"))
+    assert answer["error"] == "invalid_target"
+
+
 @pytest.mark.spec("AUTZ-20", "ERRS-01")
 @pytest.mark.parametrize("name", ["client_id", "redirect_uri"])
 def test_a_repeated_client_or_redirect_stays_here(flow, name):

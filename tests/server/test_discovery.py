@@ -182,6 +182,7 @@ def test_the_fhir_base_names_its_server(flow):
         "resource": f"{flow.issuer}/fhir",
         "authorization_servers": [flow.issuer],
         "bearer_methods_supported": ["header"],
+        "scopes_supported": document(flow)["scopes_supported"],
     }
 
 

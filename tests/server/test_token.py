@@ -325,6 +325,18 @@ def test_a_repeated_parameter_is_refused(pat_flow):
     refused(pat_flow.post(form), "invalid_request")
 
 
+@pytest.mark.spec("O6", "AUTZ-17")
+def test_resource_is_the_server_that_was_authorized(pat_flow, mercy):
+    base, code = f"{pat_flow.issuer}/fhir", pat_flow.code()
+    for other in ("https://elsewhere.example/fhir", pat_flow.issuer, f"{base}/Patient"):
+        refused(pat_flow.exchange(code, resource=other), "invalid_target")
+    assert trail(mercy, "token.deny")[-1][2]["rule"] == "invalid_target"
+    twice = f"grant_type=authorization_code&code={code}&resource={base}&resource={base}"
+    refused(pat_flow.post(twice), "invalid_target")
+    body = pat_flow.exchange(code, resource=f"{base}/").json()
+    assert claims_of(body["access_token"])["aud"] == base
+
+
 @pytest.mark.spec("O12")
 def test_parameters_of_no_meaning_change_nothing(pat_flow):
     response = pat_flow.exchange(
