@@ -147,3 +147,19 @@ def test_includes_are_let_through_where_the_server_behind_lists_them_only(clinic
     token = clinic.token(patient="456")
     reply = clinic.ask("/Patient?_revinclude=Observation:subject", token)
     assert "does not offer _revinclude=Observation:subject" in reply.outcome(400, "not-supported")
+
+
+@pytest.mark.spec("G48", "RSVR-21")
+def test_the_statement_lists_what_works(hands, ann):
+    rest = hands.ask("/metadata").json["rest"][0]
+    listed = {one["type"]: one for one in rest["resource"]}
+    observation = listed["Observation"]
+    codes = {one["code"] for one in observation["interaction"]}
+    assert codes >= {"read", "vread", "history-instance", "search-type"}
+    assert {"Observation:encounter", "Observation:subject"} <= set(observation["searchInclude"])
+    assert "Provenance:target" in observation["searchRevInclude"]
+    for one in observation["searchInclude"]:
+        assert hands.ask(f"/Observation?_include={one}", ann).status == 200
+    for one in observation["searchRevInclude"]:
+        assert hands.ask(f"/Observation?_revinclude={one}", ann).status == 200
+    assert "Group" not in listed
