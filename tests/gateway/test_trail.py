@@ -183,8 +183,9 @@ def test_without_the_trail_nothing_is_answered(hospital, token, monkeypatch, fai
     reply = hospital.ask(path, token)
     assert reply.outcome(503, "transient") == "The service cannot answer now."
     assert reply.headers["retry-after"] == "5"
+    told = reply.everything.replace(reply.headers["x-request-id"].encode(), b"")  # random digits
     for hidden in (b"Doe", b"John", b"789", b"12345"):
-        assert hidden not in reply.everything
+        assert hidden not in told
     monkeypatch.undo()
     assert hospital.events(reply) == []
     assert hospital.ask("/Patient/789", token).status == 200
