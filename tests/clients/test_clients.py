@@ -32,11 +32,9 @@ def test_openid_client_uses_every_endpoint(demo, patient, register):
         "redirectUri": REDIRECT,
         "scope": scope,
     }
-    with node.start("openid.mjs", json.dumps(facts)) as process:
-        asked = json.loads(process.stdout.readline())
-        process.stdin.write(patient.go(asked["url"], REDIRECT) + "\n")
-        process.stdin.flush()
-        said = json.loads(process.stdout.readline())
+    with node.start("openid.mjs", json.dumps(facts)) as script:
+        script.write(patient.go(script.read()["url"], REDIRECT))
+        said = script.read()
     assert said["claims"]["fhirUser"] == f"{demo.hospital}/fhir/Patient/789"
     assert said["userInfo"] == {name: said["claims"][name] for name in ("sub", "fhirUser")}
     assert (said["patient"], said["isRotated"]) == ("789", True)
@@ -54,8 +52,8 @@ def test_fhirclient_in_node_is_launched_from_the_ehr(demo, doctor, register):
     scope = "openid fhirUser launch online_access patient/*.rs"
     secret = None
     facts = {"clientId": "node-app", "secret": secret, "scope": scope}
-    with node.start("smart.mjs", json.dumps(facts)) as process:
-        origin = f"http://127.0.0.1:{json.loads(process.stdout.readline())['port']}"
+    with node.start("smart.mjs", json.dumps(facts)) as script:
+        origin = f"http://127.0.0.1:{script.read()['port']}"
         register(
             client_id="node-app",
             client_name="Node App",
@@ -65,11 +63,8 @@ def test_fhirclient_in_node_is_launched_from_the_ehr(demo, doctor, register):
             scope=scope,
             grant_types=["authorization_code", "refresh_token"],
         )
-        try:
-            came_to = doctor.go(opened(demo, "node-app"), f"{origin}/app")
-            answer = doctor.session.get(came_to, timeout=30)
-        finally:
-            process.kill()
+        came_to = doctor.go(opened(demo, "node-app"), f"{origin}/app")
+        answer = doctor.session.get(came_to, timeout=30)
     said = answer.json()
     assert answer.status_code == 200, said
     assert (said["patient"], said["again"]) == ("789", "789")
