@@ -191,14 +191,16 @@ def _prepared(value: Any) -> Any:
 
 
 def _execute(text: str, params: Sequence[Any]) -> Any:
-    """A cursor that has run the statement, through Django's own wrapper of it."""
+    """A cursor that has run the statement, through Django's own wrapper of it.
+
+    Where statements are captured it is Django's own cursor: it alone can tell them with values.
+    """
     connection: Any = connections[DEFAULT_DB_ALIAS]
-    if connection.vendor == "postgresql":
+    if connection.vendor == "postgresql" and not connection.queries_logged:
         binding: Any = ServerBindingCursor
         connection.close_if_health_check_failed()
         connection.ensure_connection()
-        wrap = connection.make_debug_cursor if connection.queries_logged else connection.make_cursor
-        cursor = wrap(binding(connection.connection))
+        cursor = connection.make_cursor(binding(connection.connection))
     else:
         cursor = connection.cursor()
     try:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 from django.conf import settings
@@ -98,6 +99,7 @@ def check_address(address: Address) -> None:
         raise OutboundError(Kind.REFUSED, "The address is not public.")
 
 
+@lru_cache(maxsize=1024)
 def _literal(host: str) -> Address | None:
     try:
         return ip_address(host)
