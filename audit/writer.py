@@ -1,19 +1,20 @@
 """The group writer: one thread of each process appends what all its callers wait for (D7, V8).
 
-While one batch commits the next one gathers, so that many events share one commit and nobody
-waits for company. Every caller is woken by the commit of its own events.
+While one batch commits the next one gathers, so that many events share one commit. Every caller is
+woken by the commit of its own events. A caller alone never waits for company; where many came at
+once, the writer gives those it has just woken a moment to come again, since a commit costs as much
+for one event as for many.
 """
 
 import logging
 import os
+import sys
 import threading
 from asyncio import AbstractEventLoop, get_running_loop
-from asyncio import Future as AsyncFuture
 from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future
 from contextlib import suppress
-from typing import cast
+from typing import Self
 
 from django.db import Error, InterfaceError, OperationalError
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -26,41 +27,79 @@ logger = logging.getLogger(__name__)
 MAX_WAITING_ROWS = 10_000
 MAX_BATCH_ROWS = 1_000
 STATEMENT_SECONDS = 20
+#: So many callers in one commit are a crowd, whose next events are worth this short wait.
+CROWD = 8
+COMPANY_SECONDS = 0.002
+
+_NEVER = sys.maxsize
 
 
 class AuditUnavailableError(RuntimeError):
     """The event is not known to be stored: do not go on (V8)."""
 
+    @classmethod
+    def because(cls, cause: Exception) -> Self:
+        """An error of the caller's own, with its cause."""
+        error = cls("the audit trail cannot be written")
+        error.__cause__ = cause
+        return error
 
-class _Job:
-    """Rows of one commit, and the caller to wake: a thread, or a task on a loop."""
+
+class _ThreadJob:
+    """Rows of one commit, and the thread that waits for it."""
+
+    __slots__ = ("cause", "done", "rows")
+    loop = None
+
+    def __init__(self, rows: Sequence[Row]) -> None:
+        self.rows = rows
+        self.cause: Exception | None = None
+        self.done = threading.Lock()  # the cheapest thing a thread can wait for
+        self.done.acquire()
+
+    def finish(self, cause: Exception | None) -> None:
+        """Wake the caller."""
+        self.cause = cause
+        self.done.release()
+
+    def wait(self) -> None:
+        """Raises AuditUnavailableError."""
+        self.done.acquire()
+        if self.cause:
+            raise AuditUnavailableError.because(self.cause)
+
+
+class _TaskJob:
+    """Rows of one commit, and the task that waits for it on its loop."""
 
     __slots__ = ("future", "loop", "rows")
 
-    def __init__(self, rows: Sequence[Row], loop: AbstractEventLoop | None) -> None:
+    def __init__(self, rows: Sequence[Row]) -> None:
         self.rows = rows
-        self.loop = loop
-        self.future: Future[None] | AsyncFuture[None] = loop.create_future() if loop else Future()
+        self.loop = get_running_loop()
+        self.future = self.loop.create_future()
 
     def finish(self, cause: Exception | None) -> None:
-        """Wake the caller, unless it has stopped waiting."""
+        """Wake the caller, unless it has stopped waiting; on its loop."""
         if self.future.done():
             return
         if cause:
-            failure = AuditUnavailableError("the audit trail cannot be written")
-            failure.__cause__ = cause
-            self.future.set_exception(failure)
+            self.future.set_exception(AuditUnavailableError.because(cause))
         else:
             self.future.set_result(None)
+
+
+_Job = _ThreadJob | _TaskJob
 
 
 class GroupWriter:
     """A bounded queue and the thread that empties it."""
 
     def __init__(self) -> None:
-        self._wake = threading.Condition()
+        self._wake = threading.Condition(threading.Lock())
         self._jobs: deque[_Job] = deque()
         self._waiting_rows = 0
+        self._enough = _NEVER  # the writer sleeps until so many rows wait
         self._thread = threading.Thread(target=self._run, name="audit-writer", daemon=True)
         self._thread.start()
 
@@ -71,7 +110,9 @@ class GroupWriter:
                 raise AuditUnavailableError("too many events wait to be stored")
             self._waiting_rows += len(job.rows)
             self._jobs.append(job)
-            self._wake.notify()
+            if self._waiting_rows >= self._enough:
+                self._enough = _NEVER
+                self._wake.notify()
 
     def _run(self) -> None:
         connection = chain.own_connection(statement_seconds=STATEMENT_SECONDS)
@@ -79,10 +120,12 @@ class GroupWriter:
             _write(connection, batch)
 
     def _batches(self) -> Iterator[list[_Job]]:
+        woken = 0
         while True:
             with self._wake:
-                while not self._jobs:
-                    self._wake.wait()
+                if woken >= CROWD:
+                    self._sleep(min(self._waiting_rows + woken, MAX_BATCH_ROWS), COMPANY_SECONDS)
+                self._sleep(1)
                 batch = [self._jobs.popleft()]
                 size = len(batch[0].rows)
                 while self._jobs and size + len(self._jobs[0].rows) <= MAX_BATCH_ROWS:
@@ -90,6 +133,14 @@ class GroupWriter:
                     size += len(batch[-1].rows)
                 self._waiting_rows -= size
             yield batch
+            woken = len(batch)
+
+    def _sleep(self, enough: int, seconds: float | None = None) -> None:
+        """Until so many rows wait, or for so long."""
+        if self._waiting_rows < enough:
+            self._enough = enough
+            self._wake.wait_for(lambda: self._waiting_rows >= enough, seconds)
+            self._enough = _NEVER
 
 
 def _write(connection: BaseDatabaseWrapper, batch: list[_Job]) -> None:
@@ -145,9 +196,9 @@ _writer: GroupWriter | None = None
 
 def write(rows: Sequence[Row]) -> None:
     """Store rows in one commit; returns when it is durable. Raises AuditUnavailableError."""
-    job = _Job(rows, None)
+    job = _ThreadJob(rows)
     _this_process().submit(job)
-    cast("Future[None]", job.future).result()
+    job.wait()
 
 
 async def awrite(rows: Sequence[Row]) -> None:
@@ -155,9 +206,9 @@ async def awrite(rows: Sequence[Row]) -> None:
 
     A caller that is cancelled takes nothing back: its rows are stored all the same.
     """
-    job = _Job(rows, get_running_loop())
+    job = _TaskJob(rows)
     _this_process().submit(job)
-    await cast("AsyncFuture[None]", job.future)
+    await job.future
 
 
 def _this_process() -> GroupWriter:

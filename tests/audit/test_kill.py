@@ -58,7 +58,7 @@ STEPS = {
     "before SQLite commits": "audit.chain:append:after:20",
     "after the commit": "audit.chain:append_and_commit:after:20",
     "before the callers are woken": "audit.writer:_wake:before:20",
-    "while the callers are woken": "audit.writer:_Job.finish:after:61",
+    "while the callers are woken": "audit.writer:{job}.finish:after:61",
     "when the callers were woken": "audit.writer:_wake:after:20",
 }
 
@@ -67,7 +67,8 @@ STEPS = {
 @pytest.mark.parametrize("way", ["threads", "tasks"])
 @pytest.mark.parametrize("step", list(STEPS))
 def test_a_killed_process_loses_nothing_that_was_told(mercy, way, step):
-    told = told_until_killed(start(mercy, way, at=STEPS[step]))
+    at = STEPS[step].format(job="_ThreadJob" if way == "threads" else "_TaskJob")
+    told = told_until_killed(start(mercy, way, at=at))
     assert told
     account(mercy, told)
 

@@ -68,6 +68,49 @@ def test_those_who_wait_share_one_commit(bound, gate):
     assert verify.verify(bound).broken is None
 
 
+@pytest.fixture
+def sizes(monkeypatch):
+    """Rows of each commit."""
+    seen, append = [], chain.append_and_commit
+
+    def counted(own, rows):
+        seen.append(len(rows))
+        append(own, rows)
+
+    monkeypatch.setattr(chain, "append_and_commit", counted)
+    return seen
+
+
+def again_and_again(tenant, callers, times):
+    """Callers who start together and record one event after the other."""
+    together = threading.Barrier(callers)
+
+    def caller(name):
+        together.wait(20)
+        for turn in range(times):
+            record.record_for(tenant, a_read(f"{name}-{turn}"))
+
+    with ThreadPoolExecutor(callers) as pool:
+        for future in [pool.submit(caller, name) for name in range(callers)]:
+            future.result(20)
+
+
+@pytest.mark.spec("V8")
+def test_a_crowd_that_was_woken_comes_again_into_one_commit(mercy, sizes, monkeypatch):
+    monkeypatch.setattr(writer, "COMPANY_SECONDS", 1)
+    monkeypatch.setattr(writer, "CROWD", 2)
+    again_and_again(mercy, 12, 20)
+    assert sum(sizes) == 240
+    assert sizes.count(12) > 10  # at both ends some are ahead
+
+
+@pytest.mark.spec("V8")
+def test_a_few_never_wait_for_company(mercy, sizes, monkeypatch):
+    monkeypatch.setattr(writer, "COMPANY_SECONDS", 100)
+    again_and_again(mercy, writer.CROWD - 1, 20)
+    assert sum(sizes) == 20 * (writer.CROWD - 1)
+
+
 @pytest.mark.spec("V8")
 def test_a_row_that_cannot_be_stored_fails_its_own_caller_only(bound, gate):
     batches = [record._prepare((a_read(n),)) for n in range(4)]
