@@ -14,6 +14,7 @@ from authfi.accounts.models import CLINICAL_ROLES, User
 from authfi.accounts.people import roles_of
 from authfi.lib import tenancy
 from authfi.lib.transaction import transaction
+from smart import style
 from smart.models import Application, HealthcareModule, LaunchContext
 from smart.models.handles import handle_digest, new_handle
 from smart.policy.references import is_id
@@ -72,7 +73,7 @@ def open_launch(
             user=user,
             patient=patient,
             encounter=encounter,
-            members={"need_patient_banner": True, **members},
+            members={"need_patient_banner": True, "smart_style_url": style.url(), **members},
             expires_at=timezone.now() + timedelta(seconds=LIFE_SECONDS),
         )
         launch.save(force_insert=True)

@@ -1,7 +1,7 @@
 """A tenant's policies: versioned data, read as frozen values (D10, D16, H7, N1, N12)."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from datetime import timedelta
 from ipaddress import ip_network
@@ -16,6 +16,7 @@ from authfi.lib import database, tenancy
 from authfi.lib.transaction import transaction
 from tenants.models import Policy
 from tenants.scope_rules import ScopeRulesPolicy
+from tenants.style import StylePolicy
 
 CACHE_SECONDS = 3.0
 HOUR, MINUTE = 3600, 60
@@ -124,12 +125,13 @@ class RefreshPolicy:
             raise ValidationError({"patient_access_idle_days": f"From 1 to {MAX_REFRESH_DAYS}."})
 
 
-Document = SignInPolicy | ClinicianAccessPolicy | RefreshPolicy | ScopeRulesPolicy
+Document = SignInPolicy | ClinicianAccessPolicy | RefreshPolicy | ScopeRulesPolicy | StylePolicy
 KINDS: Mapping[str, type[Document]] = {
     "sign-in": SignInPolicy,
     "clinician-access": ClinicianAccessPolicy,
     "tokens": RefreshPolicy,
     "scope-rules": ScopeRulesPolicy,
+    "style": StylePolicy,
 }
 
 _read: dict[tuple[UUID, str], tuple[float, Document]] = {}
@@ -163,6 +165,18 @@ def scope_rules() -> ScopeRulesPolicy:
 async def ascope_rules(tenant: tenancy.TenantRef) -> ScopeRulesPolicy:
     """`scope_rules` for async code: from memory, else with one thread hop."""
     return cast("ScopeRulesPolicy", await _acurrent(tenant, "scope-rules"))
+
+
+def style() -> StylePolicy:
+    """How the bound tenant's pages look."""
+    return cast("StylePolicy", _current("style"))
+
+
+def styles() -> Iterator[StylePolicy]:
+    """The bound tenant's styles, the newest first and at last the standing one."""
+    for row in Policy.objects.filter(kind="style").order_by("-version"):
+        yield cast("StylePolicy", _parse("style", row.document))
+    yield StylePolicy()
 
 
 def change(*, kind: str, changes: Mapping[str, Any], actor: events.Actor) -> Document:

@@ -21,6 +21,7 @@ CAPABILITIES: Final = (
     "client-confidential-symmetric",
     "sso-openid-connect",
     "context-banner",
+    "context-style",
     "context-ehr-patient",
     "context-ehr-encounter",
     "context-standalone-patient",

@@ -3,7 +3,7 @@
 from django.urls import path
 
 from audit.events import Code
-from smart.server import authorize, documents, logout, picker, userinfo
+from smart.server import authorize, documents, logout, picker, style, userinfo
 from smart.server.endpoint import django_view
 from smart.server.introspect import introspect
 from smart.server.revoke import revoke
@@ -25,6 +25,7 @@ urlpatterns = [
     path("oauth/authorize/<uuid:request_id>/encounter", picker.encounter, name="choose-encounter"),
     path("oauth/logout", logout.end_session, name="end-session"),
     path("oauth/logout/confirm", logout.end_session_confirm, name="end-session-confirm"),
+    path("style/<slug:name>.json", style.style_json, name="style"),
     path("oauth/userinfo", userinfo.userinfo, name="userinfo"),
     path("oauth/token", django_view(token, refusal_code=Code.TOKEN_DENY), name="token"),
     path(

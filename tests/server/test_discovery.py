@@ -55,7 +55,7 @@ def test_open_to_all_and_alike(flow, path):
 
 @pytest.mark.spec(
     *("DISC-04", "DISC-05", "DISC-06", "DISC-07", "DISC-08", "DISC-09", "DISC-10", "DISC-14"),
-    *("DISC-12", "DISC-16", "DISC-17", "DISC-18", "DISC-20", "DISC-23", "DISC-24"),
+    *("SCOP-09", "DISC-16", "DISC-17", "DISC-18", "DISC-20", "DISC-23", "DISC-24"),
 )
 def test_smart_configuration_says_what_works(flow):
     found = document(flow)
@@ -68,7 +68,7 @@ def test_smart_configuration_says_what_works(flow):
         *("launch-ehr", "launch-standalone", "authorize-post", "client-public"),
         *("client-confidential-symmetric", "sso-openid-connect"),
         *("permission-offline", "permission-online"),
-        *("context-banner", "context-ehr-patient", "context-ehr-encounter"),
+        *("context-banner", "context-style", "context-ehr-patient", "context-ehr-encounter"),
         *("context-standalone-patient", "context-standalone-encounter"),
         *("permission-patient", "permission-user", "permission-v1", "permission-v2"),
     }
