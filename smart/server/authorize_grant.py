@@ -83,6 +83,7 @@ def offer(asked: Pending, user: User, actor: events.Actor) -> Offer:
         has_encounter=context.encounter is not None,
         has_fhir_user=bool(user.fhir_user),
         has_records=patient_context.has_records(user),
+        brought=context.brought,
     )
     by_role = role_rules.within_roles(narrowed.granted, people.roles_of(user))
     scopes = ceiling.fit(by_role.granted, situation)
@@ -103,12 +104,13 @@ def allow(
     `consent` is the answer to this request's question, or one that was remembered (C3).
     All in one transaction: of several answers at once one succeeds. Raises errors.OAuthError.
     """
-    chosen = match.intersect(offered.scopes, parse_scopes(consent.scopes))
-    scopes, lasts = ceiling.lasting(ceiling.fit(chosen.granted, offered.situation))
-    if consent.patient != offered.context.patient or not ceiling.is_usable(scopes):
-        raise AccessDenied("the person allowed nothing that was asked for")
     with transaction():
         now = _finish(asked)
+        consent = _still_given(consent)
+        chosen = match.intersect(offered.scopes, parse_scopes(consent.scopes))
+        scopes, lasts = ceiling.lasting(ceiling.fit(chosen.granted, offered.situation))
+        if consent.patient != offered.context.patient or not ceiling.is_usable(scopes):
+            raise AccessDenied("the person allowed nothing that was asked for")
         grant = _grant(asked, offered, consent, user=user, held=held, lasts=lasts, now=now)
         grant.scopes = " ".join(scope.text for scope in scopes)
         grant.save(force_insert=True)
@@ -173,6 +175,20 @@ def _finish(asked: Pending) -> datetime:
         except launches.LaunchRefusedError as error:
             raise InvalidRequest(error.reason) from error
     return now
+
+
+def _still_given(consent: Consent) -> Consent:
+    """The decision as it stands, locked: who withdraws or narrows it now waits for the grant, and
+    then finds it (C7). Raises AccessDenied.
+    """
+    given = (
+        Consent.objects.select_for_update()
+        .filter(pk=consent.pk, state=Consent.State.ACTIVE)
+        .first()
+    )
+    if given is None:
+        raise AccessDenied("the person has withdrawn what they allowed")
+    return given
 
 
 def _grant(

@@ -8,12 +8,19 @@ from audit import events
 from smart.models import Application, Grant, HealthcareModule
 from smart.scopes import match
 from smart.scopes.match import LeftOut, Narrowed, Reason
+from smart.scopes.resource_types import RESOURCE_TYPES
 from smart.scopes.syntax import ClinicalScope, ContextScope, Level, Scope, parse_scopes
 
 #: What launches can be granted, because sign-in, consent and the gateway enforce it.
 ENFORCED: Final = parse_scopes(
     "openid fhirUser launch launch/patient launch/encounter offline_access online_access "
     "patient/*.cruds user/*.cruds"
+)
+
+#: Context of any other type, which only an EHR launch brings along (CTXT-11, FCTX-10).
+_BROUGHT: Final = tuple(
+    ContextScope(name, None, f"launch/{name.lower()}")
+    for name in sorted(RESOURCE_TYPES - {"Patient", "Encounter"})
 )
 
 #: Scopes that make access last; without one there is no refresh token (REFR-17).
@@ -28,12 +35,14 @@ class Situation:
     """What is in context once the person is known.
 
     `has_records`: are there records that the person may open: their own, or by a rule of D16?
+    `brought`: types of what the EHR put beside patient and encounter (FCTX-10).
     """
 
     has_patient: bool
     has_encounter: bool
     has_fhir_user: bool
     has_records: bool
+    brought: frozenset[str]
 
 
 def offered(module: HealthcareModule | None) -> tuple[Scope, ...]:
@@ -44,10 +53,11 @@ def offered(module: HealthcareModule | None) -> tuple[Scope, ...]:
     if module is None:
         return tuple(scope for scope in ENFORCED if not needs_fhir(scope))
     if not module.scopes:
-        return ENFORCED
+        return (*ENFORCED, *_BROUGHT)
     own = parse_scopes(module.scopes)
     clinical = match.intersect(_clinical(ENFORCED), own).granted
-    return (*(scope for scope in ENFORCED if not isinstance(scope, ClinicalScope)), *clinical)
+    plain = (scope for scope in ENFORCED if not isinstance(scope, ClinicalScope))
+    return (*plain, *_BROUGHT, *clinical)
 
 
 def narrow(
@@ -169,5 +179,5 @@ def _has_context(scope: Scope, situation: Situation) -> bool:
     if not isinstance(scope, ContextScope) or scope.resource_type is None:
         return True
     return {"Patient": situation.has_patient, "Encounter": situation.has_encounter}.get(
-        scope.resource_type, False
+        scope.resource_type, scope.resource_type in situation.brought
     )

@@ -39,6 +39,14 @@ class Context:
     encounter: str | None = None
     members: Mapping[str, Any] = field(default_factory=dict)
 
+    @property
+    def brought(self) -> frozenset[str]:
+        """Types of what the EHR put beside patient and encounter (FCTX-10)."""
+        items = self.members.get("fhirContext", [])
+        return frozenset(
+            item.get("type") or item.get("reference", "").partition("/")[0] for item in items
+        )
+
 
 def settle(user: User, kept: AuthorizationRequest, scopes: Sequence[Scope]) -> Context:
     """The context for this person, of the scopes that can be granted.

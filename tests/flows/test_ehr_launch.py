@@ -9,7 +9,7 @@ from django.utils import timezone
 from authfi.accounts import people
 from authfi.lib import tenancy
 from smart import launch, upstream
-from smart.models import Grant, LaunchContext
+from smart.models import Application, Grant, LaunchContext
 from tests.cast import ADMIN, a_person, sign_in
 from tests.server.conftest import SCOPES, Flow, an_app, answer_of, connect, trail
 
@@ -227,7 +227,9 @@ def test_a_launch_that_makes_no_sense_is_not_opened(flow, dr_ada, app, changed, 
         flow.launch(dr_ada, app, **changed)
 
 
-@pytest.mark.spec("FCTX-01", "FCTX-02", "FCTX-03", "FCTX-04", "FCTX-05", "FCTX-07", "FCTX-08")
+@pytest.mark.spec(
+    "FCTX-01", "FCTX-02", "FCTX-03", "FCTX-04", "FCTX-05", "FCTX-06", "FCTX-07", "FCTX-08"
+)
 @pytest.mark.parametrize(
     "items",
     [
@@ -242,6 +244,7 @@ def test_a_launch_that_makes_no_sense_is_not_opened(flow, dr_ada, app, changed, 
         [{"reference": "List/1", "role": ""}],
         [{"reference": "List/1", "role": "relative"}],
         [{"reference": "List/1", "type": ["List"]}],
+        [{"reference": "List/1", "type": "list"}],
         [{"canonical": "Questionnaire/1"}],
         [{"identifier": "x"}],
         [{"reference": "List/1", "other": 1}],
@@ -260,6 +263,40 @@ def test_a_right_fhir_context_is_taken(flow, dr_ada, app):
         {"identifier": {"value": "1"}, "type": "List", "role": "launch"},
     ]
     assert flow.launch(dr_ada, app, members={"fhirContext": items})
+
+
+@pytest.mark.spec("FCTX-10", "CTXT-11", "EHRL-06")
+def test_context_of_other_types_is_granted_where_the_ehr_brought_it(ada_flow, dr_ada, app, mercy):
+    items = [
+        {"reference": "ImagingStudy/im-9", "role": "https://roles.example/prior"},
+        {"canonical": "https://forms.example/Questionnaire/a", "type": "Questionnaire"},
+    ]
+    brought = [
+        *("launch/imagingstudy", "launch/questionnaire"),
+        "launch/imagingstudy?role=https://roles.example/other",
+    ]
+    asked = ["launch", "openid", *brought, "launch/list"]
+    with tenancy.bind(mercy):
+        Application.objects.update(
+            scopes="launch openid launch/imagingstudy launch/questionnaire launch/list"
+        )
+    handle = ada_flow.launch(dr_ada, app, members={"fhirContext": items})
+    going_on = ada_flow.begin(scope=" ".join(asked), launch=handle)
+    body = ada_flow.exchange(answer_of(ada_flow.decide(going_on))["code"]).json()
+    assert body["scope"].split() == asked[:-1]
+    assert body["fhirContext"] == items
+
+
+@pytest.mark.spec("CTXT-10", "CTXT-13", "SCOP-22", "TOKN-17")
+def test_context_nobody_asked_for_comes_too_and_nothing_unknown(ada_flow, dr_ada, app):
+    handle = ada_flow.launch(dr_ada, app, members={"intent": "review-labs"})
+    going_on = ada_flow.begin(scope="launch patient/*.rs", launch=handle)
+    body = ada_flow.exchange(answer_of(ada_flow.decide(going_on))["code"]).json()
+    assert (body["patient"], body["encounter"], body["intent"]) == ("456", "e1", "review-labs")
+    assert set(body) == {
+        *("access_token", "token_type", "expires_in", "scope", "patient", "encounter"),
+        *("need_patient_banner", "smart_style_url", "intent", "tenant"),
+    }
 
 
 @pytest.mark.spec("EHRL-01", "REGI-01")
