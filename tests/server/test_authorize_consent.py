@@ -10,6 +10,7 @@ from authfi.lib import tenancy
 from consent import services
 from consent.models import Consent
 from smart.models import Application, Grant
+from smart.server import authorize_consent
 from tests.cast import ADMIN, sign_in
 from tests.forms import boxes_of, fields_of
 from tests.server.conftest import REDIRECT, Flow, an_app, answer_of, connect, trail
@@ -254,3 +255,30 @@ def test_a_remembered_answer_that_was_lost_is_given_once_more_to_its_own_request
     again = answer_of(trusted.client.get(first))
     assert again["state"] == "one"
     assert again["code"] not in (one["code"], two["code"])
+
+
+@pytest.mark.spec("C7", "REVO-04")
+def test_what_was_withdrawn_before_the_app_got_its_code_gives_none(pat_flow):
+    going_on = pat_flow.begin()
+    address, page = page_of(pat_flow, going_on)
+    pat_flow.client.post(address, {**fields_of(page), "decision": "allow"})
+    with tenancy.bind(pat_flow.tenant):
+        services.withdraw(consent=Consent.objects.get(), actor=ADMIN)
+    assert answer_of(pat_flow.client.get(going_on))["error"] == "access_denied"
+    with tenancy.bind(pat_flow.tenant):
+        assert not Grant.objects.exists()
+
+
+@pytest.mark.spec("C3", "C7")
+def test_a_remembered_decision_that_is_withdrawn_at_this_moment_gives_nothing(trusted, monkeypatch):
+    find = authorize_consent.remembered_answer
+
+    def withdrawn_at_once(*args):
+        found = find(*args)
+        services.withdraw(consent=Consent.objects.get(), actor=ADMIN)
+        return found
+
+    monkeypatch.setattr(authorize_consent, "remembered_answer", withdrawn_at_once)
+    assert answer_of(trusted.client.get(trusted.begin()))["error"] == "access_denied"
+    with tenancy.bind(trusted.tenant):
+        assert not Grant.objects.filter(ended_at__isnull=True).exists()
