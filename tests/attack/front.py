@@ -156,7 +156,7 @@ class Front:
             ours = {"audience": fhir_base(self.base.tenant)}
             there = replace(base, tenant=self.elsewhere)
             with tenancy.bind(self.elsewhere):
-                there.app, there.user = _an_app("growth-chart"), _a_person("ann")
+                there.app, there.user = _an_app("growth-chart"), _a_person("namesake", "patient")
             return there.token(scope, patient="ann", **(ours if "," in which else {}))
         if which == "management audience":
             return base.token(scope, patient="ann", audience="http://localhost:8000/api/v1")
@@ -168,7 +168,7 @@ class Front:
             return replace(base, app=app).token(scope, patient="ann")
         if which == "person disabled":
             with tenancy.bind(base.tenant):
-                user = _a_person("ann")
+                user = _a_person("disabled", "patient")
                 user.is_active = False
                 user.save()
             return replace(base, user=user).token(scope, patient="ann")
@@ -236,7 +236,7 @@ def a_front(upstream: str, bearer: str) -> Iterator[Front]:
         base = a_base(tenant, runner, upstream, bearer)
         a_base(elsewhere, runner, upstream, bearer)
         with tenancy.bind(tenant):
-            staff = {name: _a_person(name) for name in _ROLES}
+            staff = {name: _a_person(name, *_ROLES[name]) for name in _ROLES}
             apps = {"growth-chart": base.app, "rival": _an_app("rival")}
             changes = {"default": "care-team", "by_role": {"doctor": "all"}}
             policies.change(kind="clinician-access", changes=changes, actor=ADMIN)
@@ -259,8 +259,7 @@ def a_hospital(folder: Path) -> Iterator[Front]:
             yield front
 
 
-def _a_person(name: str) -> User:
-    role, fhir_user = _ROLES[name]
+def _a_person(name: str, role: str, fhir_user: str | None = None) -> User:
     return people.create_person(
         email=f"{name}-{secrets.token_hex(4)}@mercy.example",
         name=f"{name.title()} Quimby",

@@ -13,15 +13,20 @@ SECRET: Final = "Quillfeather"
 CANARIES: Final = (b"quillfeather", b"88213407", b"417.93")
 
 ANN, BOB = {"reference": "Patient/ann"}, {"reference": "Patient/b7f3bob"}
-#: Owners. `NOBODY` may be read by everyone, `CLOSED` by no app: about several people, or untold.
+#: Owners. `BOTH` may be seen by who may open both records, `NOBODY` by everyone, `CLOSED` by no
+#: app: of a type that tells of several people, or about somebody who cannot be told.
 OWN, FOREIGN, NOBODY, CLOSED = "ann", "b7f3bob", "", "closed"
+BOTH: Final = f"{OWN} {FOREIGN}"
+
+#: A security label, which no app may take away.
+LABEL: Final = {"system": "http://example.org/labels", "code": "family"}
 
 Resource = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Record:
-    """One version of a resource, and whose it is: a patient's id, or one of the words above."""
+    """One version of a resource, and whose it is: ids of patients, or one of the words above."""
 
     owner: str
     body: Resource
@@ -175,7 +180,7 @@ OBSERVATIONS: Final = [
     ),
     _observation(CLOSED, "b7f3contained", "laboratory", ANN, contained=[_BOB_INSIDE]),
     _observation(
-        CLOSED,
+        BOTH,
         "b7f3inner",
         "laboratory",
         ANN,
@@ -201,7 +206,7 @@ OBSERVATIONS: Final = [
     _observation(CLOSED, "b7f3ofgroup", "laboratory", {"reference": "Group/b7f3group"}),
     _observation(CLOSED, "b7f3nobody", "laboratory", None),
     _observation(CLOSED, "b7f3text", "laboratory", "Patient/ann"),
-    _observation(CLOSED, "b7f3two", "laboratory", [ANN, BOB]),
+    _observation(BOTH, "b7f3two", "laboratory", [ANN, BOB]),
 ]
 
 OTHERS: Final = [
@@ -223,7 +228,14 @@ OTHERS: Final = [
     ),
     _record(OWN, "Encounter", "enc-ann", status="finished", subject=ANN),
     _record(FOREIGN, "Encounter", "b7f3enc", status="finished", subject=BOB),
-    _record(OWN, "Condition", "cond-ann", subject=ANN, code={"text": "asthma"}),
+    _record(
+        OWN,
+        "Condition",
+        "cond-ann",
+        subject=ANN,
+        code={"text": "asthma"},
+        meta={"security": [LABEL]},
+    ),
     _record(FOREIGN, "Condition", "b7f3condition", subject=BOB, asserter=ANN, recorder=ANN),
     _record(
         OWN,
@@ -251,7 +263,7 @@ OTHERS: Final = [
     _record(FOREIGN, "Consent", "b7f3consent", patient=BOB, status="active", performer=[ANN]),
     _record(FOREIGN, "DocumentReference", "b7f3doc", subject=BOB, status="current", author=[ANN]),
     _record(
-        CLOSED,
+        BOTH,
         "DocumentReference",
         "b7f3source",
         subject=ANN,
@@ -281,7 +293,7 @@ OTHERS: Final = [
     ),
     _record(OWN, "Appointment", "appt-ann", status="booked", participant=[{"actor": ANN}]),
     _record(
-        CLOSED,
+        BOTH,
         "Appointment",
         "b7f3appt",
         status="booked",
@@ -289,9 +301,9 @@ OTHERS: Final = [
     ),
     _record(FOREIGN, "Task", "b7f3task", status="requested", focus=ANN, owner=ANN, **{"for": BOB}),
     _record(FOREIGN, "Device", "b7f3device", patient=BOB),
-    _record(CLOSED, "List", "b7f3list", status="current", subject=ANN, entry=[{"item": BOB}]),
+    _record(BOTH, "List", "b7f3list", status="current", subject=ANN, entry=[{"item": BOB}]),
     _record(
-        CLOSED,
+        BOTH,
         "Composition",
         "b7f3comp",
         status="final",
@@ -299,7 +311,7 @@ OTHERS: Final = [
         section=[{"section": [{"entry": [BOB]}]}],
     ),
     _record(
-        CLOSED,
+        BOTH,
         "QuestionnaireResponse",
         "b7f3qr",
         status="completed",
@@ -309,8 +321,8 @@ OTHERS: Final = [
     _record(CLOSED, "Schedule", "b7f3schedule", actor=[ANN, BOB]),
     _provenance(OWN, "prov-ann", "Observation/lab-ann"),
     _provenance(FOREIGN, "b7f3prov", "Observation/b7f3lab"),
-    _provenance(CLOSED, "b7f3both", "Observation/lab-ann", "Observation/b7f3lab"),
-    _provenance(CLOSED, "b7f3people", "Patient/ann", "Patient/b7f3bob"),
+    _provenance(BOTH, "b7f3both", "Observation/lab-ann", "Observation/b7f3lab"),
+    _provenance(BOTH, "b7f3people", "Patient/ann", "Patient/b7f3bob"),
 ]
 
 #: In the order they were written: later versions over earlier ones.
@@ -331,14 +343,13 @@ RECORDS: Final = [*PEOPLE, *OBSERVATIONS, *OTHERS, *VERSIONS]
 DELETED: Final = ("gone-ann", "b7f3gone", "gone-moved", "gone-back")
 
 
-def _owners() -> dict[tuple[str, str, str], str]:
-    found: dict[tuple[str, str, str], str] = {}
+def _versions() -> dict[tuple[str, str, str], Record]:
+    found: dict[tuple[str, str, str], Record] = {}
     for one in RECORDS:
-        kind, number = one.key
-        version = 1 + sum((kind, number) == key[:2] for key in found)
-        found[kind, number, str(version)] = one.owner
+        version = 1 + sum(one.key == key[:2] for key in found)
+        found[*one.key, str(version)] = one
     return found
 
 
-#: Whose each version is, by type, id and version.
-OWNERS: Final = _owners()
+#: Each version by type, id and number.
+VERSION_OF: Final = _versions()
