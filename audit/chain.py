@@ -26,7 +26,7 @@ from authfi.lib.tenancy import TenantRef
 
 _LABEL = b"authfi-audit-v1"
 FIRST_PREV = bytes(32)
-READ_ROWS = 5000
+READ_ROWS = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,18 +219,43 @@ def walk(
     head: bytes = FIRST_PREV,
     clock: Clock | None = None,
     progress: Callable[[int], None] | None = None,
-) -> Iterator[tuple[int, bytes]]:
-    """Number and hash of each event behind `after`, each recomputed from all its columns.
+) -> Iterator[list[bytes]]:
+    """Hashes of the events behind `after`, many at a time, each recomputed from all its columns.
 
     `clock` is shown the events' times. Raises ChainBrokenError at the first event that is not what
-    was written.
+    was written, when the hashes before it have been given.
     """
-    prefix, tenant_text, clock = link_prefix(tenant.id), str(tenant.id), clock or Clock()
+    follower = _Follower(tenant.id, after, head, clock or Clock())
     for rows in stream(connection, _EVENTS, tenant.id, after):
+        broken = None
+        hashes: list[bytes] = []
+        try:
+            follower.follow(rows, hashes.append)
+        except ChainBrokenError as error:
+            broken = error
+        if hashes:
+            yield hashes
+        if broken:
+            raise broken
+        if progress:
+            progress(follower.seq)
+
+
+class _Follower:
+    """Recomputes a chain from its rows: each hash from what is stored and from the one before."""
+
+    def __init__(self, tenant_id: UUID, seq: int, head: bytes, clock: Clock) -> None:
+        self.prefix, self.tenant_text = link_prefix(tenant_id), str(tenant_id)
+        self.seq, self.head, self.clock = seq, head, clock
+
+    def follow(self, rows: Sequence[tuple[Any, ...]], keep: Callable[[bytes], None]) -> None:
+        """Each hash is given to `keep`. Raises ChainBrokenError."""
+        expected, head, clock = self.seq, self.head, self.clock
+        prefix, tenant_text = self.prefix, self.tenant_text
         for seq, prev, digest, leaf, at, *columns in rows:
-            after += 1
-            if type(seq) is not int or seq != after:
-                raise ChainBrokenError(after, _wrong_number(seq, after))
+            expected += 1
+            if type(seq) is not int or seq != expected:
+                raise ChainBrokenError(expected, _wrong_number(seq, expected))
             if prev != head:
                 raise ChainBrokenError(seq, "does not follow the record before it")
             moment = at[:23] + "Z" if at and at[23:] == "000" else at
@@ -247,9 +272,8 @@ def walk(
                 clock.went_back(seq, moment)
             else:
                 clock.latest = moment
-            yield seq, head
-        if progress:
-            progress(after)
+            keep(head)
+        self.seq, self.head = expected, head
 
 
 def _wrong_number(seq: object, expected: int) -> str:

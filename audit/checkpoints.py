@@ -29,9 +29,9 @@ def seal(tenant: TenantRef) -> AuditCheckpoint | None:
         tree, head = _resume(last)
         sealed, clock = tree.size, Clock(chain.rfc3339(last.at) if last else "")
         with chain.snapshot(tenant) as connection:
-            for _, digest in chain.walk(connection, tenant, after=sealed, head=head, clock=clock):
-                tree.append(digest)
-                head = digest
+            for hashes in chain.walk(connection, tenant, after=sealed, head=head, clock=clock):
+                tree.extend(hashes)
+                head = hashes[-1]
         made = _sign(tenant, tree, head) if tree.size > sealed else None
         _anchor(made or last)
         record.record(*map(_anomaly, clock.rollbacks[:MOST_ANOMALIES]))

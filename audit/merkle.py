@@ -1,6 +1,6 @@
 """The Merkle tree of RFC 9162 2.1, grown at its right edge in logarithmic memory (A6)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from hashlib import sha256
 from typing import Self
 
@@ -26,12 +26,19 @@ class Tree:
 
     def append(self, leaf: bytes) -> None:
         """Add a leaf's data on the right."""
-        digest, pairs = sha256(b"\0" + leaf).digest(), self.size
-        while pairs & 1:
-            digest = sha256(b"\1" + self.frontier.pop() + digest).digest()
-            pairs >>= 1
-        self.frontier.append(digest)
-        self.size += 1
+        self.extend((leaf,))
+
+    def extend(self, leaves: Iterable[bytes]) -> None:
+        """Add leaves' data on the right, in order."""
+        frontier, size = self.frontier, self.size
+        for leaf in leaves:
+            digest, pairs = sha256(b"\0" + leaf).digest(), size
+            while pairs & 1:
+                digest = sha256(b"\1" + frontier.pop() + digest).digest()
+                pairs >>= 1
+            frontier.append(digest)
+            size += 1
+        self.size = size
 
     def root(self) -> bytes:
         """The Merkle tree hash."""

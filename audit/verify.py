@@ -1,6 +1,6 @@
 """Verify a tenant's chain, its head, its checkpoints and its anchor (A6, A8, A9). Reads only."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -67,8 +67,9 @@ def verify(
             walked = chain.walk(
                 connection, tenant, after=start, head=head, clock=clock, progress=progress
             )
-            for count, head in walked:
-                checkpoints.follow(count, head)
+            for hashes in walked:
+                count, head = count + len(hashes), hashes[-1]
+                checkpoints.follow(hashes)
             checkpoints.finish(count)
             _check_head(connection, tenant, count, head)
             since = _time_of_next(connection, tenant, checkpoints.covered)
@@ -142,10 +143,22 @@ class _Checkpoints:
         self._meet(size, head)
         return size, head
 
-    def follow(self, seq: int, head: bytes) -> None:
-        """Raises ChainBrokenError."""
-        self.tree.append(head)
-        self._meet(seq, head)
+    def follow(self, hashes: list[bytes]) -> None:
+        """The hashes of the next events. Raises ChainBrokenError."""
+        while hashes:
+            size = self.tree.size
+            until = min((mark - size for mark in self._marks() if mark > size), default=len(hashes))
+            met = hashes[:until]
+            self.tree.extend(met)
+            self._meet(self.tree.size, met[-1])
+            hashes = hashes[until:]
+
+    def _marks(self) -> Iterator[int]:
+        """Numbers at which there is something to compare; a changed row may hold anything."""
+        if self.next and isinstance(self.next[0], int):
+            yield self.next[0]
+        if self.anchor:
+            yield self.anchor.size
 
     def _meet(self, seq: int, head: bytes) -> None:
         """Compare what is known of the chain's first `seq` events."""

@@ -60,7 +60,7 @@ def test_events_are_found_by_the_pseudonyms_of_actor_and_patient(bound):
     assert AuditEvent.objects.filter(actor_index=actor_index(DR_ADA.id)).count() == 3
 
 
-@pytest.mark.spec("A2", "T3")
+@pytest.mark.spec("A2", "T4")
 def test_an_event_is_found_by_its_id_in_its_own_tenant_only(mercy, lakeside):
     record.record_for(mercy, a_read(1), a_read(2))
     event = trail(mercy)[-1]
