@@ -31,20 +31,18 @@ class Group(TextChoices):
     CONSENT = "consent", _("Consent")
     TOKEN = "token", _("Tokens and scopes")
     FHIR = "fhir", _("Medical records")
-    EMERGENCY = "emergency", _("Emergency access")
     ADMIN = "admin", _("Administration")
     AUDIT = "audit", _("Audit trail")
 
 
 #: What the codes of a group begin with.
 PREFIXES = {
-    Group.SIGN_IN: ("auth.", "impersonate."),
+    Group.SIGN_IN: ("auth.",),
     Group.LAUNCH: ("launch.",),
     Group.CONSENT: ("consent.",),
     Group.TOKEN: ("token.", "scope."),
     Group.FHIR: ("fhir.",),
-    Group.EMERGENCY: ("breakglass.",),
-    Group.ADMIN: ("admin.", "policy.", "key.", "export."),
+    Group.ADMIN: ("admin.", "policy."),
     Group.AUDIT: ("audit.",),
 }
 
