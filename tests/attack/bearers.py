@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from tests.attack.records import CATEGORY, FOREIGN, OWN
+from tests.attack.records import CATEGORY, EVE, FOREIGN, OWN
 
 LAB, VITAL = f"category={CATEGORY}|laboratory", f"category={CATEGORY}|vital-signs"
 
@@ -61,10 +61,10 @@ BEARERS: Final = {
     "nurse writes": _user("nurse", "user/*.cruds", OWN),
     "stranger": _user("stranger", "user/*.rs"),
     "stranger writes": _user("stranger", "user/*.cruds"),
-    "doctor": _user("doctor", "user/*.cruds", OWN, FOREIGN),
-    "doctor reads labs": _user("doctor", f"user/Observation.rs?{LAB}", OWN, FOREIGN),
+    "doctor": _user("doctor", "user/*.cruds", OWN, FOREIGN, EVE),
+    "doctor reads labs": _user("doctor", f"user/Observation.rs?{LAB}", OWN, FOREIGN, EVE),
     "doctor for ann": Bearer("launch patient/*.rs", person="doctor"),
-    "doctor reads visits": _user("doctor", "user/Encounter.rs", OWN, FOREIGN),
+    "doctor reads visits": _user("doctor", "user/Encounter.rs", OWN, FOREIGN, EVE),
     "admin": _user("admin", "user/*.cruds"),
     "admin for ann": Bearer("patient/*.rs", person="admin"),
     "ann as user": _user("ann", "user/*.rs", OWN),

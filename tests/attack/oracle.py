@@ -12,7 +12,7 @@ from typing import Any, Final
 from urllib.parse import unquote
 
 from tests.attack.bearers import Bearer
-from tests.attack.records import CANARIES, FOREIGN, NOBODY, OWN, RECORDS, VERSION_OF
+from tests.attack.records import CANARIES, FOREIGN, MENTIONED, NOBODY, OWN, VERSION_OF
 
 #: What the gateway may ever answer; 500 is not among it.
 STATUSES: Final = frozenset(
@@ -218,17 +218,11 @@ def _nothing_leaks(world: World, request: Request, answer: Answer) -> None:
     lower = text.lower().encode()
     for canary in CANARIES:
         assert canary not in lower, f"{canary!r} of a record of Bob's"
-    known = _ALREADY_IN_ANNS if sees(request.bearer, OWN) else set()
+    known = MENTIONED if sees(request.bearer, OWN) else frozenset()
     told = set(_IDS.findall(unquote(text))) - known
     asked = request.text
     news = {one for one in told if one not in asked}
     assert not news, f"ids of Bob's that were not in the request: {news}"
-
-
-#: Ids of Bob's that Ann's own records refer to.
-_ALREADY_IN_ANNS: Final = {
-    found for one in RECORDS if one.owner == OWN for found in _IDS.findall(json.dumps(one.body))
-}
 
 
 def _form(request: Request, answer: Answer) -> None:

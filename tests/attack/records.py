@@ -4,6 +4,7 @@ Ann is the patient of most tokens. Everything of Bob's has an id that begins wit
 carries the words of `CANARIES`, which no answer to a request of Ann's may show.
 """
 
+import json
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,6 +17,8 @@ ANN, BOB = {"reference": "Patient/ann"}, {"reference": "Patient/b7f3bob"}
 #: Owners. `BOTH` may be seen by who may open both records, `NOBODY` by everyone, `CLOSED` by no
 #: app: of a type that tells of several people, or about somebody who cannot be told.
 OWN, FOREIGN, NOBODY, CLOSED = "ann", "b7f3bob", "", "closed"
+#: Somebody else whom no record of Ann's or of Bob's names.
+EVE: Final = "b7f3eve"
 BOTH: Final = f"{OWN} {FOREIGN}"
 
 #: A security label, which no app may take away.
@@ -108,6 +111,7 @@ PEOPLE: Final = [
         identifier=[{"system": "urn:mrn", "value": "88213407"}],
         link=[{"other": ANN, "type": "seealso"}],
     ),
+    _record(EVE, "Patient", EVE, name=[{"family": SECRET, "given": ["Eve"]}], gender="female"),
     _record(NOBODY, "Practitioner", "nora", name=[{"family": "Nord"}]),
     _record(NOBODY, "Practitioner", "odd", name=[{"family": "Oddly"}]),
     _record(NOBODY, "Practitioner", "dov", name=[{"family": "Dahl"}]),
@@ -174,6 +178,7 @@ OBSERVATIONS: Final = [
         performer=[ANN],
         encounter={"reference": "Encounter/b7f3enc"},
     ),
+    _observation(EVE, "b7f3evelab", "laboratory", {"reference": f"Patient/{EVE}"}),
     _observation(FOREIGN, "b7f3vital", "vital-signs", BOB),
     _observation(
         FOREIGN, "b7f3ofann", "laboratory", BOB, encounter={"reference": "Encounter/enc-ann"}
@@ -353,3 +358,12 @@ def _versions() -> dict[tuple[str, str, str], Record]:
 
 #: Each version by type, id and number.
 VERSION_OF: Final = _versions()
+
+
+def _mentioned() -> frozenset[str]:
+    own = " ".join(json.dumps(one.body) for one in RECORDS if one.owner == OWN)
+    return frozenset(one.key[1] for one in RECORDS if f'/{one.key[1]}"' in own)
+
+
+#: Ids of others that records of Ann's refer to: they are known to who reads those.
+MENTIONED: Final = frozenset(one for one in _mentioned() if one.startswith("b7f3"))
