@@ -340,5 +340,7 @@ LOGGING: dict[str, Any] = {
         # `tenants.pages`, with the route's name instead.
         "django.request": {"level": "CRITICAL"},
         "django.security": {"level": "CRITICAL"},
+        # It tells codes and refresh tokens when it is asked to be talkative (O20).
+        "oauthlib": {"level": "WARNING"},
     },
 }
