@@ -255,7 +255,7 @@ def test_what_a_careless_server_adds_opens_nothing(clinic, nurse):
     assert allowed(opened(tenant, nurse, "1", "2", "3", "4")) == {"3"}
 
 
-@pytest.mark.spec("D16", "V4")
+@pytest.mark.spec("D16", "V7")
 @pytest.mark.parametrize(
     "answer", [Answer({}, 500), Answer({}, 403), Answer(b"<html>"), Answer({"resourceType": "X"})]
 )

@@ -305,7 +305,7 @@ def test_signing_out_needs_a_post_and_is_recorded(client, pat, is_signed_in, tra
     assert len(trail(pat.tenant)) == before
 
 
-@pytest.mark.spec("V4")
+@pytest.mark.spec("V8")
 def test_without_a_trail_nobody_signs_in(client, pat, monkeypatch, is_signed_in):
     def refuse(*_):
         raise record.AuditUnavailableError("down")

@@ -173,7 +173,7 @@ def stored_values():
                         yield value
 
 
-@pytest.mark.spec("K3", "K5")
+@pytest.mark.spec("H5", "K5")
 def test_nothing_of_a_person_is_stored_in_clear(client, mercy):
     secrets_of_ada: dict[str, Any] = {
         "email": "canary.address@mercy.example", "name": "Canaria Vogelsang", "npi": "1987654322",

@@ -84,7 +84,7 @@ def test_a_good_enough_sign_in_is_asked_nothing(client, ask, dr_ada):
     assert required(ask(dr_ada.tenant), aal=2, max_age_seconds=60, since=since) is None
 
 
-@pytest.mark.spec("N13", "N15")
+@pytest.mark.spec("N13")
 def test_an_old_sign_in_is_asked_again(client, ask, dr_ada):
     sign_in(client, dr_ada)
     with time_machine.travel(timezone.now() + timedelta(seconds=301)):

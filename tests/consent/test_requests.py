@@ -23,7 +23,7 @@ def test_request_keeps_what_was_asked(pat, ask):
     assert asked.shown["facts"]["time"] == "15 minutes"
 
 
-@pytest.mark.spec("C9", "C11")
+@pytest.mark.spec("C4")
 def test_a_version_of_the_words_is_stored_once(pat, ask):
     first, second = ask(pat), ask(pat)
     assert first.text_id == second.text_id
@@ -32,7 +32,7 @@ def test_a_version_of_the_words_is_stored_once(pat, ask):
     assert ConsentText.objects.count() == 3
 
 
-@pytest.mark.spec("C9", "C11")
+@pytest.mark.spec("C4")
 def test_stored_words_hold_the_page_and_name_nobody(pat, ask):
     text = ask(pat).text
     assert text.language == "en"

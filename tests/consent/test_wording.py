@@ -116,7 +116,7 @@ def test_sign_in_alone_speaks_of_no_records(reader):
     assert "HIPAA" not in words["meaning"]
 
 
-@pytest.mark.spec("STAT-14")
+@pytest.mark.spec("C1")
 @pytest.mark.parametrize("reader", Reader)
 def test_writing_says_that_it_becomes_part_of_the_record(reader):
     assert "part of" in wording.words(reader, shape({Kind.CHANGE}))["change_note"]

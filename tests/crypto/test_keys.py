@@ -36,7 +36,7 @@ def test_a_damaged_key_file_is_refused(tmp_path):
         kek.FileKek(path)
 
 
-@pytest.mark.spec("K3")
+@pytest.mark.spec("K1")
 def test_a_data_key_made_by_another_process_is_found(bound):
     old = keyring.seal(b"old", "t", "c", "r")
     key = envelope.new_key()
@@ -47,7 +47,7 @@ def test_a_data_key_made_by_another_process_is_found(bound):
     assert keyring.open_sealed(old, "t", "c", "r") == b"old"
 
 
-@pytest.mark.spec("K3")
+@pytest.mark.spec("K1")
 def test_keys_do_not_stay_in_memory_for_good(bound, monkeypatch):
     keyring.seal(b"x", "t", "c", "r")
     DataKey.objects.all().delete()

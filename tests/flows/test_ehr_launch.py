@@ -1,9 +1,10 @@
 """An EHR opens an app on a patient's chart; the launching person consents (EHRL, CTXT)."""
 
 from datetime import timedelta
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
+from django.test import Client
 from django.utils import timezone
 
 from authfi.accounts import people
@@ -11,7 +12,16 @@ from authfi.lib import tenancy
 from smart import launch, upstream
 from smart.models import Application, Grant, LaunchContext
 from tests.cast import ADMIN, a_person, sign_in
-from tests.server.conftest import SCOPES, Flow, an_app, answer_of, connect, trail
+from tests.server.confidential import a_confidential_app, basic, exchange
+from tests.server.conftest import (
+    SCOPES,
+    Flow,
+    an_app,
+    answer_of,
+    claims_of,
+    connect,
+    trail,
+)
 
 ASKED = "launch openid fhirUser patient/*.rs launch/encounter"
 
@@ -355,3 +365,47 @@ def test_who_changed_since_the_launch_is_refused_at_sign_in(flow, dr_ada, app, m
     assert (outcome, details["reason"]) == ("denied", told)
     with tenancy.bind(mercy):
         assert not Grant.objects.exists()
+
+
+@pytest.mark.spec("EHRL-12", "AUTZ-02", "GRNT-09", "DISC-27")
+def test_a_clinicians_launch_delivers_everything(ada_flow, dr_ada, mercy):
+    wanted = "launch openid fhirUser offline_access user/Patient.rs user/Observation.rs"
+    app, secret = a_confidential_app(mercy, scopes=f"{wanted} launch/patient")
+    with tenancy.bind(mercy):
+        Application.objects.filter(pk=app.pk).update(launch_uris="https://app.example/launch")
+        app.refresh_from_db()
+    ada_flow.client_id = app.client_id
+    form = ada_flow.parameters(scope=wanted, launch=ada_flow.launch(dr_ada, app))
+    taken_in = Client(enforce_csrf_checks=True).post(
+        f"{ada_flow.path}/oauth/authorize",
+        urlencode(form),
+        content_type="application/x-www-form-urlencoded",
+    )
+    body = exchange(
+        ada_flow,
+        answer_of(ada_flow.decide(taken_in["Location"]))["code"],
+        basic(app.client_id, secret),
+    ).json()
+    assert body["scope"] == wanted
+    assert set(body) == {
+        *("access_token", "token_type", "expires_in", "scope", "refresh_token", "id_token"),
+        *("patient", "encounter", "need_patient_banner", "smart_style_url", "tenant"),
+    }
+    assert claims_of(body["id_token"])["fhirUser"] == f"{ada_flow.issuer}/fhir/Practitioner/123"
+
+
+@pytest.mark.spec("CTXT-12", "REFR-08")
+def test_another_chart_does_not_change_what_was_granted(ada_flow, dr_ada, app, mercy):
+    with tenancy.bind(mercy):
+        Application.objects.update(grant_types="authorization_code refresh_token")
+    scope = "launch openid offline_access patient/*.rs"
+    handle = ada_flow.launch(dr_ada, app, members={"intent": "review-labs"})
+    first = ada_flow.exchange(ada_flow.code(scope=scope, launch=handle)).json()
+    elsewhere = ada_flow.launch(dr_ada, app, patient="789", encounter="e2")
+    second = ada_flow.exchange(ada_flow.code(scope=scope, launch=elsewhere)).json()
+    assert (second["patient"], second["encounter"]) == ("789", "e2")
+    form = {"grant_type": "refresh_token", "refresh_token": first["refresh_token"]}
+    again = ada_flow.post({**form, "client_id": app.client_id}).json()
+    context = ("patient", "encounter", "intent", "need_patient_banner", "smart_style_url", "tenant")
+    assert {name: again[name] for name in context} == {name: first[name] for name in context}
+    assert claims_of(again["access_token"])["patient"] == "456"

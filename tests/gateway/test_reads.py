@@ -65,7 +65,7 @@ def versions(reply):
     ]
 
 
-@pytest.mark.spec("G28", "G29", "RSVR-11", "GRAN-12")
+@pytest.mark.spec("G28", "G29", "GRAN-12")
 @pytest.mark.parametrize(
     ("path", "shown"),
     [
@@ -93,7 +93,7 @@ def test_a_history_of_somebody_else_is_as_if_it_were_not_there(hands, ann, path)
     not_there(hands, hands.ask(path, ann), ann)
 
 
-@pytest.mark.spec("G28", "RSVR-11")
+@pytest.mark.spec("G28")
 @pytest.mark.parametrize("path", ["/_history", "/Flag/_history", "/Patient/_history"])
 def test_histories_of_types_are_not_offered(hands, ann, path):
     hands.ask(path, ann).outcome(403, "not-supported")

@@ -2,6 +2,8 @@
 
 import pytest
 
+from authfi.lib import tenancy
+
 CATEGORY = "http://terminology.hl7.org/CodeSystem/observation-category"
 
 
@@ -87,7 +89,7 @@ def test_a_granular_scope_reads_a_match_and_404s_the_rest(hospital, sandbox):
     hospital.ask(f"/{one_of('laboratory')}", vitals).outcome(404, "not-found")
 
 
-@pytest.mark.spec("RSVR-13")
+@pytest.mark.spec("RSVR-13", "IDTK-09")
 def test_a_users_own_resource_is_always_read(hospital):
     token = hospital.token("openid fhirUser", fhir_user="Practitioner/123", patient=None)
     assert hospital.ask("/Practitioner/123", token).json["id"] == "123"
@@ -102,3 +104,46 @@ def test_patient_scopes_without_a_patient_are_403(hospital):
     reply = hospital.ask("/Observation", token)
     reply.outcome(403, "forbidden")
     assert hospital.event(reply).rule == "context.patient"
+
+
+#: What US Core has apps search by patient (RSVR-18).
+SEARCHED = (
+    *("AllergyIntolerance", "CarePlan", "CareTeam", "Condition", "Device", "DiagnosticReport"),
+    *("DocumentReference", "Goal", "Immunization", "MedicationRequest", "Observation"),
+    *("Procedure", "Encounter", "ServiceRequest", "Coverage", "MedicationDispense"),
+)
+
+
+@pytest.mark.spec("RSVR-18")
+def test_a_full_token_searches_every_type_by_patient(hospital, john):
+    assert hospital.ask("/Patient?_id=789", john).ids() == ["Patient/789"]
+    for name in SEARCHED:
+        assert hospital.ask(f"/{name}?patient=789", john).status == 200, name
+
+
+@pytest.mark.spec("RSVR-20", "RSVR-03", "GRNT-02")
+def test_a_limited_token_searches_what_was_allowed_and_nothing_else(hospital):
+    allowed = SEARCHED[::3]
+    token = hospital.token(" ".join(f"patient/{name}.rs" for name in allowed))
+    for name in SEARCHED:
+        reply = hospital.ask(f"/{name}?patient=789", token)
+        if name in allowed:
+            assert reply.status == 200, name
+        else:
+            reply.outcome(403, "forbidden")
+            assert 'error="insufficient_scope"' in reply.headers["www-authenticate"]
+
+
+@pytest.mark.spec("FCTX-11")
+def test_an_item_of_the_launch_context_opens_nothing(hospital):
+    token, grant = hospital.grant(
+        "launch launch/encounter patient/Patient.rs", encounter="enc-789-1"
+    )
+    with tenancy.bind(hospital.tenant):
+        grant.context = {
+            "fhirContext": [{"reference": "Observation/lab-1"}],
+            "encounter": "enc-789-1",
+        }
+        grant.save()
+    hospital.ask("/Observation/lab-1", token).outcome(403, "forbidden")
+    hospital.ask("/Encounter/enc-789-1", token).outcome(403, "forbidden")

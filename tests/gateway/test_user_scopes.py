@@ -277,7 +277,7 @@ def test_a_page_is_decided_on_anew(doctor, hands):
     nurse.ask(query, token_of(nurse)).outcome(404, "not-found")
 
 
-@pytest.mark.spec("SCOP-16", "G47")
+@pytest.mark.spec("G47")
 def test_a_token_of_nobody_opens_nothing_by_user_scopes(hands):
     token = hands.token("user/*.rs", patient=None, fhir_user=None, grant_id=None)
     reply = hands.ask("/Observation/lab-ann", token)

@@ -433,7 +433,7 @@ def test_user_scopes_write_where_their_person_may_open(ward):
     assert ward.delete(vouched, f"/Observation/{first['id']}").status == 204
 
 
-@pytest.mark.spec("G19", "G20")
+@pytest.mark.spec("G20")
 def test_batches_stay_refused(ward, john):
     for kind in ("batch", "transaction"):
         body = {"resourceType": "Bundle", "type": kind}

@@ -187,3 +187,19 @@ def test_only_smart_1_apps_are_told_their_endpoints_in_the_capability_statement(
     }
     mark(mercy, without_pkce=False)
     assert security(mercy) == told
+
+
+@pytest.mark.spec("DISC-12", "CAUT-07", "REGI-12")
+def test_the_methods_told_work_and_no_others(order_flow, order_entry):
+    _, secret = order_entry
+    told = order_flow.client.get(f"{order_flow.path}/fhir/.well-known/smart-configuration").json()
+    assert told["token_endpoint_auth_methods_supported"] == ["client_secret_basic"]
+    code = order_flow.code()
+    jwt_bearer = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+    for form in (
+        {"client_id": CLIENT_ID},
+        {"client_id": CLIENT_ID, "client_secret": secret},
+        {"client_assertion_type": jwt_bearer, "client_assertion": "a.b.c"},
+    ):
+        refused(exchange(order_flow, code, {}, **form), "invalid_client", 401)
+    assert exchange(order_flow, code, basic(CLIENT_ID, secret)).status_code == 200

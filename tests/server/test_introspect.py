@@ -319,7 +319,7 @@ def test_no_person_can_grant_the_scope(pat_flow, reader, mercy):
     assert INTROSPECTION_SCOPE not in exchange(flow, code, reader).json()["scope"]
 
 
-@pytest.mark.spec("CAUT-03", "INTR-10", "CAUT-05", "O12", "O15", "A1")
+@pytest.mark.spec("CAUT-03", "ERRS-05", "INTR-10", "CAUT-05", "O12", "O15", "A1")
 @pytest.mark.parametrize(
     ("headers", "form", "error", "status"),
     [

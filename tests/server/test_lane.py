@@ -146,7 +146,7 @@ async def test_what_fails_says_nothing_of_it(flow, monkeypatch):
     assert reply.headers["cache-control"] == "no-store"
 
 
-@pytest.mark.spec("K8", "V6")
+@pytest.mark.spec("K8")
 async def test_strange_hosts_and_plain_http_are_left_to_django(flow, carried, settings):
     path = f"/t/{flow.tenant.slug}/.well-known/jwks.json".encode()
     assert (await call("GET", path, b"", [(b"host", b"evil.example")])).status == 400

@@ -287,7 +287,7 @@ def test_a_role_that_is_taken_away_closes_the_picker(nurse, hospital):
     assert kept(nurse, path).patient is None
 
 
-@pytest.mark.spec("STND-05", "V4")
+@pytest.mark.spec("STND-05", "V7")
 def test_a_server_that_does_not_answer_shows_a_page_and_nobody(upstream_server):
     tenant, server = upstream_server
     set_rules(tenant, "all")

@@ -172,7 +172,7 @@ def test_a_rolled_back_end_ends_nothing(raw, mercy, audience):
         assert not grants.ended_here(Grant.objects.get().pk)
 
 
-@pytest.mark.spec("BKND-16", "D3")
+@pytest.mark.spec("D3")
 def test_an_own_name_token_dies_with_its_app(mercy):
     with tenancy.bind(mercy):
         Application(
