@@ -2,12 +2,15 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
+from authfi.accounts import sessions
 from tests import fhir_server
 from tests.gateway.asgi import Reply
 from tests.tenants.houses import CANARY, House, ids_of
 from tests.tenants.routes import Attempt
 from tests.tenants.strangers import (
+    Caller,
     Door,
     absent,
     callers_of,
@@ -47,6 +50,22 @@ class Matrix:
             leaked = self.leaked(foreign, attempt)
             found += [f"{caller.name}: {attempt} tells {one!r}" for one in leaked]
         return found
+
+    def at_theirs(self, caller: Caller) -> tuple[Caller, Caller]:
+        """A stranger at the hidden hospital, and one whose cookie or token was never given out.
+
+        A session's cookie is sent under the hidden hospital's name for it, too.
+        """
+        made = absent({"cookie": caller.session, "bearer": caller.bearer})
+        known = replace(caller, cookies=self._cookies(caller.session))
+        unknown = replace(
+            caller, cookies=self._cookies(made["cookie"]), bearer=made["bearer"], csrf=caller.csrf
+        )
+        return known, unknown
+
+    def _cookies(self, session: str) -> tuple[str, ...]:
+        slugs = (self.hidden.tenant.slug, self.own.tenant.slug) if session else ()
+        return tuple(f"{sessions.cookie_name(slug)}={session}" for slug in slugs)
 
     def leaked(self, reply: Reply, attempt: Attempt) -> list[str]:
         """Names and ids of the hidden hospital in the answer, apart from those that were sent."""

@@ -42,6 +42,11 @@ class Caller:
     csrf: str = ""
     bearer: str = ""
 
+    @property
+    def session(self) -> str:
+        """The value of the session's cookie, or ""."""
+        return self.cookies[0].partition("=")[2] if self.cookies else ""
+
     def headers(self) -> dict[str, str]:
         """What each of their requests carries."""
         found = {"Host": "localhost:8000"}
@@ -79,7 +84,9 @@ def callers_of(house: House) -> dict[str, Caller]:
 def absent(ids: Mapping[str, str]) -> dict[str, str]:
     """For each id one of the same form that nobody has."""
     made = {kind: _like(value) for kind, value in ids.items()}
-    return made | {"basic": basic(made["secret_app"], made["secret"])["Authorization"]}
+    if "basic" in made:
+        made |= {"basic": basic(made["secret_app"], made["secret"])["Authorization"]}
+    return made
 
 
 def is_uuid(value: str) -> bool:
