@@ -94,7 +94,8 @@ def _picker(page: Picker) -> Callable[..., HttpResponse]:
         except (NotActiveError, UpstreamError):
             response = _no_answer(request)
         response["Cache-Control"] = "no-store"
-        response["Referrer-Policy"] = "no-referrer"
+        if "Location" in response:  # a page keeps "same-origin": its forms are sent with an origin
+            response["Referrer-Policy"] = "no-referrer"
         return response
 
     return view

@@ -250,10 +250,15 @@ def test_a_form_from_elsewhere_is_refused(nurse):
     assert kept(nurse, path).patient is None
 
 
+@pytest.mark.spec("AUTZ-24")
 def test_the_page_tells_nobody_else(nurse):
-    response = nurse.client.get(picker_of(nurse))
-    assert response["Cache-Control"] == "no-store"
-    assert response["Referrer-Policy"] == "no-referrer"
+    """Under `no-referrer` a browser sends the page's own forms with `Origin: null`: 403."""
+    path = picker_of(nurse)
+    response = nurse.client.get(path)
+    left = nurse.client.post(path, {"cancel": "1"})
+    assert response["Cache-Control"] == left["Cache-Control"] == "no-store"
+    assert response["Referrer-Policy"] == "same-origin"
+    assert left["Referrer-Policy"] == "no-referrer"
     assert response["X-Frame-Options"] == "DENY"
     assert "form-action 'self' https://app.example" in response["Content-Security-Policy"]
 
