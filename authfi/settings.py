@@ -239,6 +239,7 @@ LIMITS = {
     "introspection": _limit("LIMIT_INTROSPECTION", 6_000),
     "gateway": _limit("LIMIT_GATEWAY", 6_000),
     "refusals": _limit("LIMIT_REFUSALS", 500),
+    "visits": _limit("LIMIT_VISITS", 2_000),
 }
 
 SESSION_COOKIE_SECURE = PRODUCTION

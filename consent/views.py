@@ -19,7 +19,7 @@ from consent import choices, forms, requests, services, wording
 from consent.choices import Selection
 from consent.forms import DecisionForm
 from consent.models import ConsentRequest
-from tenants import pages
+from tenants import limits, pages
 from tenants.http import TenantRequest
 
 
@@ -30,6 +30,8 @@ def decide(request: TenantRequest, request_id: UUID) -> HttpResponse:
     user, assurance = signin.person(request), signin.assurance(request)
     asked = user and requests.find(request_id, user=user, session_digest=assurance.session_digest)
     if not user or not asked:
+        if seconds := limits.count_refusal():
+            return pages.too_many(request, seconds)
         _record_denied(user, assurance, request_id, "the question was not put to this session")
         return _not_asked(request)
     turned = forms.turned(requests.items(asked), request.POST)

@@ -18,7 +18,7 @@ from django.db import DEFAULT_DB_ALIAS, connections
 
 from audit import events, record
 from authfi.crypto import keyring
-from authfi.lib import database, tenancy
+from authfi.lib import database, requestinfo, tenancy
 from tenants import policies
 from tenants.models import Allowance
 
@@ -34,6 +34,7 @@ TOKEN = "token"
 INTROSPECTION = "introspection"
 GATEWAY = "gateway"
 REFUSALS = "refusals"
+VISITS = "visits"
 
 _Key = tuple[UUID, str, str]
 
@@ -102,6 +103,30 @@ async def atell_once(limit: str, key: str) -> None:
     """`tell_once` for async code."""
     if event := _untold(limit, key):
         await record.arecord(event)
+
+
+def count_refusal() -> int:
+    """Count a refusal of the present address; the seconds to wait where there were too many.
+
+    Each leaves an event, so that nobody can make the trail grow without bound.
+    """
+    return _count(REFUSALS, network_of(requestinfo.current().ip))
+
+
+def count_visit() -> int:
+    """Count a row that a stranger of the present address leaves here; the seconds to wait.
+
+    A session that is nobody's, or a request that waits for somebody to sign in.
+    """
+    address = requestinfo.current().ip
+    return 0 if is_trusted(address) else _count(VISITS, network_of(address))
+
+
+def _count(limit: str, key: str) -> int:
+    seconds = take(limit, key)
+    if seconds:
+        tell_once(limit, key)
+    return seconds
 
 
 def is_trusted(address: str) -> bool:

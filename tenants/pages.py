@@ -113,7 +113,7 @@ def too_many(request: HttpRequest, seconds: int) -> HttpResponse:
         request,
         status=429,
         title="Too many requests",
-        text="Your network has sent too many requests that could not be served.",
+        text="Your network has sent too many requests.",
         next_step="Wait a minute and try again.",
     )
     response["Retry-After"] = str(seconds)

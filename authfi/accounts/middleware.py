@@ -12,6 +12,7 @@ from django.utils.cache import patch_vary_headers
 from django.utils.functional import SimpleLazyObject
 
 from authfi.accounts import sessions
+from tenants import limits, pages
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
 
@@ -27,6 +28,8 @@ def session_middleware(get_response: GetResponse) -> GetResponse:
         name = sessions.cookie_name(tenant.slug)
         request.session = sessions.SessionStore(request.COOKIES.get(name))
         response = get_response(request)
+        if _leaves_a_session(request, response) and (seconds := limits.count_visit()):
+            return pages.too_many(request, seconds)
         _store(request, response, name)
         return response
 
@@ -43,6 +46,13 @@ def person_middleware(get_response: GetResponse) -> GetResponse:
         return get_response(request)
 
     return middleware
+
+
+def _leaves_a_session(request: HttpRequest, response: HttpResponseBase) -> bool:
+    """Would a row be added for a browser that had none? Strangers may add so many (V1)."""
+    session = sessions.of(request)
+    is_new = session.accessed and session.modified and session.row is None
+    return is_new and not session.is_empty() and response.status_code < 500
 
 
 def _store(request: HttpRequest, response: HttpResponseBase, name: str) -> None:

@@ -6,14 +6,15 @@ from typing import Any
 import orjson
 from django.conf import settings
 from rest_framework.authentication import BaseAuthentication
-from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.exceptions import AuthenticationFailed, Throttled
 from rest_framework.request import Request
 
 from audit import events, record
+from authfi.lib import tenancy
 from authfi.lib.tenancy import TenantRef
 from smart import tokens
 from smart.tokens import AccessToken, InvalidTokenError
-from tenants import directory
+from tenants import directory, limits
 from tenants.http import management_audience
 from tenants.models import Tenant
 
@@ -25,7 +26,10 @@ class ManagementToken(BaseAuthentication):
     """Takes tokens that a tenant's issuer made for the management API, and no others."""
 
     def authenticate(self, request: Request) -> tuple[AccessToken, AccessToken] | None:
-        """The token, as both user and auth; None without one. Raises AuthenticationFailed (401)."""
+        """The token, as both user and auth; None without one.
+
+        Raises AuthenticationFailed (401), Throttled (429).
+        """
         scheme, _, raw = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer":
             return None
@@ -33,6 +37,10 @@ class ManagementToken(BaseAuthentication):
         try:
             token = tokens.authenticate(raw.strip(), tenant=tenant, audience=management_audience())
         except InvalidTokenError as error:
+            with tenancy.bind(tenant):
+                seconds = limits.count_refusal()
+            if seconds:
+                raise Throttled(seconds) from error
             _record_refusal(tenant, request, error.reason)
             raise AuthenticationFailed(error.reason) from error
         return token, token

@@ -83,6 +83,8 @@ def nothing_here(request: HttpRequest, **_: str) -> HttpResponse:
 
 def _headers(error: exceptions.APIException) -> dict[str, str]:
     headers = {}
+    if wait := getattr(error, "wait", None):
+        headers["Retry-After"] = str(wait)
     if challenge := getattr(error, "auth_header", None):
         headers["WWW-Authenticate"] = challenge
     if isinstance(error, InsufficientScope):

@@ -22,9 +22,9 @@ from authfi.accounts import sessions, signin, stepup
 from authfi.accounts.models import Session, User
 from consent import requests, services
 from consent.models import Consent
-from smart.models import AuthorizationRequest
+from smart.models import Application, AuthorizationRequest
 from smart.server import authorize_checks as checks
-from smart.server import authorize_consent, client_auth, redirect_uris, throttle
+from smart.server import authorize_consent, client_auth, redirect_uris
 from smart.server import authorize_grant as granting
 from smart.server.errors import (
     AccessDenied,
@@ -36,7 +36,7 @@ from smart.server.errors import (
     error_redirect,
 )
 from smart.server.patient_context import ToChooseError
-from tenants import pages
+from tenants import limits, pages
 from tenants.http import TenantRequest
 
 LIFE_SECONDS: Final = 15 * 60
@@ -92,10 +92,10 @@ def authorize(request: TenantRequest) -> HttpResponse:
     try:
         checked = checks.check(asked, application, redirect_uri)
     except OAuthError as error:
-        client_id = application.client_id
-        _record_denied(_actor(request), error.description, error.error, client_id=client_id)
         state = "" if "state" in asked.repeated else asked.get("state")
-        return error_redirect(redirect_uri, error, state)
+        return _denied(request, application, redirect_uri, state, error)
+    if seconds := limits.count_visit():
+        return pages.too_many(request, seconds)
     kept = _keep(request, checked)
     return _see_other(reverse("authorize-continue", kwargs={"request_id": kept.pk}))
 
@@ -115,9 +115,7 @@ def authorize_continue(request: TenantRequest, request_id: UUID) -> HttpResponse
             raise AccessDenied("the sign-in took too long")
         return _sign_in(request, asked) or _decide(request, asked)
     except OAuthError as error:
-        client_id = kept.application.client_id
-        _record_denied(_actor(request), error.description, error.error, client_id=client_id)
-        return error_redirect(asked.redirect_uri, error, asked.state)
+        return _denied(request, kept.application, asked.redirect_uri, asked.state, error)
 
 
 def _sign_in(request: TenantRequest, asked: granting.Pending) -> HttpResponse | None:
@@ -243,10 +241,25 @@ def _find(request: TenantRequest, request_id: UUID) -> AuthorizationRequest | No
     )
 
 
+def _denied(
+    request: TenantRequest,
+    application: Application,
+    redirect_uri: str,
+    state: str,
+    error: OAuthError,
+) -> HttpResponse:
+    """Tell the app, whose URI is proven, and the trail."""
+    if seconds := limits.count_refusal():
+        return pages.too_many(request, seconds)
+    client_id = application.client_id
+    _record_denied(_actor(request), error.description, error.error, client_id=client_id)
+    return error_redirect(redirect_uri, error, state)
+
+
 def _not_proven(
     request: TenantRequest, error: ClientNotProvenError, claimed_id: str
 ) -> HttpResponse:
-    if seconds := throttle.count_refusal():
+    if seconds := limits.count_refusal():
         return pages.too_many(request, seconds)
     client_id, details = client_auth.named(claimed_id)
     _record_denied(
@@ -256,7 +269,7 @@ def _not_proven(
 
 
 def _not_open(request: TenantRequest, request_id: UUID, reason: str) -> HttpResponse:
-    if seconds := throttle.count_refusal():
+    if seconds := limits.count_refusal():
         return pages.too_many(request, seconds)
     details = {"request": str(request_id)}
     _record_denied(_actor(request), reason, "invalid_request", details=details)

@@ -57,6 +57,8 @@ class OAuthResponse:
 
 
 Handler = Callable[[OAuthRequest], OAuthResponse]
+#: What a handler would answer and record from memory alone, or None.
+Memory = Callable[[OAuthRequest], tuple[OAuthResponse, events.Event] | None]
 
 
 def serve(
@@ -93,7 +95,7 @@ def serve(
             record.record(_denied(asked, refusal_code))
             response = _with_cors(_refusal(asked, method), tenant, origin)
         if 400 <= response.status < 500:
-            throttle.count_refusal()
+            limits.count_refusal()
         return response
     except AuditUnavailableError:
         busy = error_response(TemporarilyUnavailable("try again in a moment"))
@@ -128,6 +130,7 @@ class FormView:
     handler: Handler
     refusal_code: events.Code
     limit: str
+    memory: Memory | None = None
 
     csrf_exempt: ClassVar = True
 
@@ -161,18 +164,53 @@ class FormView:
             headers=headers,
             body=body,
         )
-        return Reply(
-            response.status,
-            {"Content-Type": JSON, **NO_STORE, **response.headers},
-            b"" if response.status == 204 else orjson.dumps(response.body),
-        )
+        return _reply(response)
+
+    async def from_memory(
+        self,
+        tenant: TenantRef,
+        method: str,
+        query: str,
+        headers: Mapping[str, str],
+        body: bytes | None,
+    ) -> Reply | None:
+        """`reply` on the loop, where it takes nothing but memory and the storing of its event.
+
+        None, with nothing counted or recorded, where a thread has to serve. The tenant is bound.
+        """
+        if self.memory is None or headers.get("Origin"):
+            return None
+        asked = _request(tenant, method, query, headers, body)
+        found = self.memory(asked) if isinstance(asked, OAuthRequest) else None
+        if found is None:
+            return None
+        response, event = found
+        if not throttle.is_served_here(self.limit, event.client_id):
+            return None
+        try:
+            await record.arecord(event)
+        except AuditUnavailableError:
+            response = error_response(TemporarilyUnavailable("try again in a moment"))
+        return _reply(response)
+
+
+def _reply(response: OAuthResponse) -> Reply:
+    return Reply(
+        response.status,
+        {"Content-Type": JSON, **NO_STORE, **response.headers},
+        b"" if response.status == 204 else orjson.dumps(response.body),
+    )
 
 
 def django_view(
-    handler: Handler, *, refusal_code: events.Code, limit: str = limits.TOKEN
+    handler: Handler,
+    *,
+    refusal_code: events.Code,
+    limit: str = limits.TOKEN,
+    memory: Memory | None = None,
 ) -> FormView:
     """A view around a handler (see `serve`)."""
-    return FormView(handler, refusal_code, limit)
+    return FormView(handler, refusal_code, limit, memory)
 
 
 def _request(

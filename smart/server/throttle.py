@@ -11,6 +11,13 @@ from smart.server import client_auth
 from tenants import limits
 
 
+def is_served_here(limit: str, client_id: str) -> bool:
+    """Count one call of a proven app, if this process knows without asking that there is room."""
+    network = limits.network_of(requestinfo.current().ip)
+    is_refused = limits.waiting(limits.REFUSALS, network)
+    return not is_refused and limits.take_leased(limit, f"{client_id} {network}") == 0
+
+
 def seconds_to_wait(limit: str, authorization: str, form: Mapping[str, str]) -> int:
     """0 where the request may be served; counts one call of its app from its address."""
     network = limits.network_of(requestinfo.current().ip)
@@ -22,13 +29,4 @@ def seconds_to_wait(limit: str, authorization: str, form: Mapping[str, str]) -> 
     waiting = limits.take(limit, key)
     if waiting:
         limits.tell_once(limit, key)
-    return waiting
-
-
-def count_refusal() -> int:
-    """Count a refusal of the present address; the seconds to wait where there were too many."""
-    network = limits.network_of(requestinfo.current().ip)
-    waiting = limits.take(limits.REFUSALS, network)
-    if waiting:
-        limits.tell_once(limits.REFUSALS, network)
     return waiting

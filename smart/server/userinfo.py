@@ -12,8 +12,8 @@ from audit import events, record
 from audit.record import AuditUnavailableError
 from authfi.lib.tenancy import TenantRef
 from smart import cors, tokens
-from smart.server import throttle
 from smart.tokens import AccessToken, InvalidTokenError
+from tenants import limits
 from tenants.http import TenantRequest, fhir_base, issuer
 
 METHODS = ("GET", "POST")
@@ -43,7 +43,7 @@ def _answer(request: TenantRequest) -> HttpResponse:
     try:
         token = _authenticated(raw.strip(), request.tenant.ref)
     except InvalidTokenError as error:
-        if seconds := throttle.count_refusal():
+        if seconds := limits.count_refusal():
             return _refusal(429, "", {"Retry-After": str(seconds)})
         try:
             record.record(_denied(error.reason))

@@ -1,12 +1,20 @@
 """Limits at the machine endpoints: 429 with Retry-After, no trail without bound (V1, ERRS-06)."""
 
+import base64
+import json
 import time
+from urllib.parse import urlencode
+from uuid import uuid4
 
 import pytest
 import time_machine
 from django.test import Client
 
-from tenants import limits
+from authfi.accounts.models import Session
+from authfi.lib import tenancy
+from smart.models import AuthorizationRequest
+from tenants import limits, policies
+from tests.cast import ADMIN
 from tests.server.conftest import an_app, trail
 
 FORM = "application/x-www-form-urlencoded"
@@ -107,3 +115,79 @@ def test_introspection_has_a_limit_of_its_own(mercy, lowered):
     ]
     assert statuses[-1] == 429
     assert post(mercy).status_code != 429
+
+
+@pytest.mark.spec("V1", "A1")
+def test_requests_that_lead_back_to_the_app_are_counted_as_refusals(flow, mercy, lowered):
+    lowered(refusals=5)
+    path = f"/t/{mercy.slug}/oauth/authorize"
+    answers = [Client().get(path, flow.parameters(code_challenge=None)) for _ in range(10)]
+    assert [answer.status_code for answer in answers] == [303] * 5 + [429] * 5
+    assert len(trail(mercy, "launch.deny")) == 5
+
+
+@pytest.mark.spec("V1", "A1", "AUTZ-15")
+def test_silent_requests_are_counted_too(flow, mercy, lowered):
+    lowered(refusals=5)
+    answers = [flow.client.get(flow.begin(prompt="none")) for _ in range(10)]
+    assert [answer.status_code for answer in answers] == [303] * 5 + [429] * 5
+    assert len(trail(mercy, "launch.deny")) == 5
+
+
+@pytest.mark.spec("V1", "A1")
+def test_questions_that_were_put_to_nobody_are_counted(mercy, lowered):
+    lowered(refusals=5)
+    answers = [Client().get(f"/t/{mercy.slug}/consent/{uuid4()}") for _ in range(10)]
+    assert [answer.status_code for answer in answers] == [404] * 5 + [429] * 5
+    assert len(trail(mercy, "consent.deny")) == 5
+
+
+@pytest.mark.spec("V1", "A1")
+def test_forged_tokens_at_the_management_api_are_counted(mercy, lowered):
+    lowered(refusals=5)
+    issuer = f"http://localhost:8000/t/{mercy.slug}"
+    claims = base64.urlsafe_b64encode(json.dumps({"iss": issuer}).encode()).decode().rstrip("=")
+    headers = {"Authorization": f"Bearer e30.{claims}.AAAA"}
+    path = f"/api/v1/tenants/{mercy.slug}/healthcare"
+    answers = [Client().get(path, headers=headers) for _ in range(10)]
+    assert [answer.status_code for answer in answers] == [401] * 5 + [429] * 5
+    assert 1 <= int(answers[-1]["Retry-After"]) <= 60
+    assert len(trail(mercy, "token.deny")) == 5
+
+
+def rows(tenant, model):
+    with tenancy.bind(tenant):
+        return model.objects.count()
+
+
+@pytest.mark.spec("V1")
+@pytest.mark.parametrize("method", ["get", "post"])
+def test_strangers_leave_only_so_many_requests(flow, mercy, lowered, method):
+    lowered(visits=5)
+    path = f"/t/{mercy.slug}/oauth/authorize"
+    form = {"content_type": FORM} if method == "post" else {}
+    sent = urlencode(flow.parameters()) if method == "post" else flow.parameters()
+    answers = [getattr(Client(), method)(path, sent, **form) for _ in range(10)]
+    assert [answer.status_code for answer in answers] == [303] * 5 + [429] * 5
+    assert rows(mercy, AuthorizationRequest) == 5
+
+
+@pytest.mark.spec("V1")
+def test_strangers_leave_only_so_many_sessions(mercy, lowered):
+    lowered(visits=5)
+    path = f"/t/{mercy.slug}/login"
+    browsers = [Client() for _ in range(10)]
+    statuses = [browser.get(path).status_code for browser in browsers]
+    assert statuses == [200] * 5 + [429] * 5
+    assert not browsers[-1].cookies
+    assert browsers[0].get(path).status_code == 200, "who has a session adds none"
+    assert rows(mercy, Session) == 5
+
+
+@pytest.mark.spec("V1", "D18")
+def test_a_trusted_network_changes_shift(flow, mercy, lowered):
+    lowered(visits=2)
+    with tenancy.bind(mercy):
+        policies.change(kind="sign-in", changes={"trusted_networks": ["127.0.0.0/8"]}, actor=ADMIN)
+    for _ in range(6):
+        assert Client().get(f"/t/{mercy.slug}/login").status_code == 200
