@@ -10,7 +10,7 @@ import orjson
 from django.core.exceptions import SynchronousOnlyOperation
 from django.db import Error as DatabaseError
 
-from audit import chain, writer
+from audit import chain, loop_writer, writer
 from audit.events import Event
 from audit.models import actor_index, patient_index
 from audit.rows import Row, id_text, leaf_digest, new_id, tenant_text, time_text
@@ -61,7 +61,7 @@ async def arecord(*events: Event) -> None:
         # The tenant's keys are not in memory yet: only then a thread is needed.
         rows = await database.run(tenancy.current(), _prepare, events)
     if rows:
-        await writer.awrite(rows)
+        await loop_writer.awrite(rows)
 
 
 def _prepare(events: tuple[Event, ...]) -> list[Row]:

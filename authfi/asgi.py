@@ -14,7 +14,8 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "authfi.settings")
 warnings.filterwarnings("ignore", message="StreamingHttpResponse must consume synchronous")
 django_application = get_asgi_application()
 
-from authfi.lib import bodies, outbound  # noqa: E402 (these need the app registry)
+from audit import loop_writer  # noqa: E402 (these need the app registry)
+from authfi.lib import bodies, outbound  # noqa: E402
 from smart.gateway.app import gateway  # noqa: E402
 from smart.server.lane import lane_before  # noqa: E402
 
@@ -46,9 +47,11 @@ async def _lifespan(receive: Receive, send: Send) -> None:
     while True:
         message = await receive()
         if message["type"] == "lifespan.startup":
+            loop_writer.start()
             _settle_memory()
         if message["type"] == "lifespan.shutdown":
             await outbound.close()
+            loop_writer.stop()
         await send({"type": f"{message['type']}.complete"})
         if message["type"] == "lifespan.shutdown":
             return
