@@ -9,7 +9,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
 from django.utils import timezone
@@ -31,6 +31,8 @@ from smart.server.errors import (
 from smart.server.validator import CONTEXT_MEMBERS
 from smart.tokens import AccessToken, InvalidTokenError
 from tenants.http import issuer, management_audience
+
+T = TypeVar("T")
 
 INACTIVE: Final = {"active": False}
 REMEMBERED: Final = 10_000
@@ -55,8 +57,12 @@ class Told:
     access_token: AccessToken | None = None
 
 
+_Key = tuple[UUID, bytes]
 #: Access tokens told within the last second, with the moment (monotonic) that ends it (INTR-12).
-_told: OrderedDict[tuple[UUID, bytes], tuple[Told, float]] = OrderedDict()
+_told: OrderedDict[_Key, tuple[Told, float]] = OrderedDict()
+#: Apps that proved themselves by that Authorization header within the last second.
+_proven: OrderedDict[_Key, tuple[Reader, float]] = OrderedDict()
+_ASKED_WITH: Final = frozenset({"token", "token_type_hint"})
 
 
 def introspect(request: OAuthRequest) -> OAuthResponse:
@@ -71,10 +77,31 @@ def introspect(request: OAuthRequest) -> OAuthResponse:
         response = refusal.respond(request, error, "introspect")
         record.record(refusal.event(request, None, response, events.Code.TOKEN_INTROSPECT))
         return response
-    told = _find(request.tenant, request.form["token"])
+    response, event = _answer(reader, _find(request.tenant, request.form["token"]))
+    record.record(event)
+    return response
+
+
+def from_memory(request: OAuthRequest) -> tuple[OAuthResponse, events.Event] | None:
+    """What `introspect` would answer and record, where both caller and token were asked about
+    within the last second; None where the database has to be asked."""
+    if request.repeated or not request.form.keys() <= _ASKED_WITH:
+        return None
+    tenant_id, now = request.tenant.id, time.monotonic()
+    reader, until = _proven.get((tenant_id, tokens.digest(request.authorization)), (None, 0.0))
+    if reader is None or now >= until:
+        return None
+    told, until = _told.get((tenant_id, tokens.digest(request.form.get("token", ""))), (None, 0.0))
+    if told is None or now >= until or not _is_live(told):
+        return None
+    return _answer(reader, told)
+
+
+def _answer(reader: Reader, told: Told | None) -> tuple[OAuthResponse, events.Event]:
+    """What is told of a token that was found, and its event (O15)."""
     is_told = told is not None and (reader.may_read_all or told.client_id == reader.client_id)
-    record.record(_event(reader, told, is_told=is_told))
-    return OAuthResponse(200, told.members if told and is_told else INACTIVE)
+    response = OAuthResponse(200, told.members if told and is_told else INACTIVE)
+    return response, _event(reader, told, is_told=is_told)
 
 
 def _reader(request: OAuthRequest) -> Reader:
@@ -82,10 +109,14 @@ def _reader(request: OAuthRequest) -> Reader:
     scheme, _, raw = request.authorization.partition(" ")
     if scheme.lower() == "bearer":
         return _bearer(request.tenant, raw.strip())
+    asked_at = time.monotonic()
     client = client_auth.authenticate(request.authorization, request.form)
     if client.is_public:
         raise InvalidClient("only an app that can prove itself may ask about tokens")
-    return Reader(client.client_id, INTROSPECTION_SCOPE in client.scopes.split())
+    reader = Reader(client.client_id, INTROSPECTION_SCOPE in client.scopes.split())
+    key = request.tenant.id, tokens.digest(request.authorization)
+    _remember(_proven, key, reader, asked_at)
+    return reader
 
 
 def _bearer(tenant: TenantRef, raw: str) -> Reader:
@@ -111,14 +142,22 @@ def _access_token(tenant: TenantRef, raw: str) -> Told | None:
         told = _read_access_token(tenant, raw)
         if told is None:
             return None
-        _told[key] = told, now + tokens.LIVE_SECONDS
-        _told.move_to_end(key)
-        if len(_told) > REMEMBERED:
-            _told.popitem(last=False)
+        _remember(_told, key, told, now)
+    return told if _is_live(told) else None
+
+
+def _is_live(told: Told) -> bool:
     token = told.access_token
-    if token is None or token.expires_at <= timezone.now() or tokens.is_dead_here(token):
-        return None
-    return told
+    return (
+        token is not None and token.expires_at > timezone.now() and not tokens.is_dead_here(token)
+    )
+
+
+def _remember(memory: OrderedDict[_Key, tuple[T, float]], key: _Key, value: T, at: float) -> None:
+    memory[key] = value, at + tokens.LIVE_SECONDS
+    memory.move_to_end(key)
+    if len(memory) > REMEMBERED:
+        memory.popitem(last=False)
 
 
 def _read_access_token(tenant: TenantRef, raw: str) -> Told | None:

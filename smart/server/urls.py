@@ -5,7 +5,7 @@ from django.urls import path
 from audit.events import Code
 from smart.server import authorize, documents, logout, picker, style, userinfo
 from smart.server.endpoint import django_view
-from smart.server.introspect import introspect
+from smart.server.introspect import from_memory, introspect
 from smart.server.revoke import revoke
 from smart.server.token import token
 from tenants import limits
@@ -30,7 +30,12 @@ urlpatterns = [
     path("oauth/token", django_view(token, refusal_code=Code.TOKEN_DENY), name="token"),
     path(
         "oauth/introspect",
-        django_view(introspect, refusal_code=Code.TOKEN_INTROSPECT, limit=limits.INTROSPECTION),
+        django_view(
+            introspect,
+            refusal_code=Code.TOKEN_INTROSPECT,
+            limit=limits.INTROSPECTION,
+            memory=from_memory,
+        ),
         name="introspect",
     ),
     path("oauth/revoke", django_view(revoke, refusal_code=Code.TOKEN_REVOKE), name="revoke"),
