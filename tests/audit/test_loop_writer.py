@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import asynccontextmanager
+from typing import Any
 
 import psycopg
 import pytest
@@ -262,8 +263,8 @@ def test_who_waits_when_the_server_stops_is_told(bound):
 
 def test_a_web_process_starts_and_ends_with_the_writer_its_database_can_have(bound):
     async def work():
-        messages: asyncio.Queue[dict[str, str]] = asyncio.Queue()
-        sent: asyncio.Queue[dict[str, str]] = asyncio.Queue()
+        messages: asyncio.Queue[Any] = asyncio.Queue()
+        sent: asyncio.Queue[Any] = asyncio.Queue()
         await messages.put({"type": "lifespan.startup"})
         life = asyncio.create_task(application({"type": "lifespan"}, messages.get, sent.put))
         await sent.get()
