@@ -1,7 +1,8 @@
 """`make conformance`: which test proves which requirement; what has none is open.
 
 Requirements and their short names are in `tests/requirements.toml`; tests name them by
-`@pytest.mark.spec("DISC-01", ...)`. The marks are read from the source, nothing is run. Writes
+`@pytest.mark.spec("DISC-01", ...)`, requests that are data (`data/*.toml` beside the tests that
+send them) by their `rule`. All is read from the source, nothing is run. Writes
 `docs/conformance.md` and prints the same; `--check` only says whether the file is up to date and
 whether every mark names a requirement.
 """
@@ -54,13 +55,18 @@ def requirements(path: Path) -> list[Group]:
 
 
 def proven(root: Path) -> dict[str, list[str]]:
-    """ID to the tests below `root` that name it, as `path::test`."""
+    """ID to the tests and requests below `root` that name it, as `path::name`."""
     proofs: dict[str, list[str]] = defaultdict(list)
     for path in sorted((root / "tests").rglob("test_*.py")):
         for identity, test in _marks(ast.parse(path.read_text())):
             name = f"{path.relative_to(root)}::{test}" if test else str(path.relative_to(root))
             if name not in proofs[identity]:
                 proofs[identity].append(name)
+    for path in sorted((root / "tests").rglob("data/*.toml")):
+        for row in tomllib.loads(path.read_text()).get("requests", []):
+            rules = [row["rule"]] if isinstance(row["rule"], str) else row["rule"]
+            for identity in rules:
+                proofs[identity].append(f"{path.relative_to(root)}::{row['name']}")
     return dict(proofs)
 
 

@@ -20,7 +20,6 @@ attack: Final = settings(
 
 RESOURCES: Final = sorted({one.key for one in RECORDS})
 TYPES: Final = sorted({kind for kind, _ in RESOURCES})
-FOREIGN_IDS: Final = sorted({number for _, number in RESOURCES if number.startswith("b7f3")})
 
 
 def words(text: str) -> st.SearchStrategy[str]:
@@ -100,7 +99,47 @@ _include = st.builds(
 )
 queries = st.lists(st.one_of(_parameters, _parameters, _include), max_size=3).map("&".join)
 
-headers = st.lists(
+#: Searches that a server may well answer: types with parameters that they have.
+_BY_TYPE: Final = {
+    "Observation": "category=laboratory category=vital-signs code=718-7 status=final "
+    "performer=Practitioner/nora focus=Patient/ann encounter=Encounter/enc-ann "
+    "encounter=Encounter/b7f3enc _include=Observation:encounter _include=Observation:subject "
+    "_include=Observation:performer _revinclude=Provenance:target _sort=-date _elements=code "
+    "_id=lab-ann,b7f3lab _id=b7f3evelab",
+    "Patient": "name=Lind name=Bob name=Eve identifier=8821 gender=female _id=ann,b7f3eve "
+    "_revinclude=Observation:subject _revinclude=Provenance:target _include=Patient:link "
+    "link=Patient/b7f3eve _elements=name _sort=name",
+    "Encounter": "status=finished _revinclude=Observation:encounter _include=Encounter:subject "
+    "_id=enc-ann,b7f3enc",
+    "Coverage": "subscriber=Patient/ann subscriber=Patient/b7f3eve _include=Coverage:subscriber "
+    "beneficiary=Patient/ann",
+    "Provenance": "target=Observation/lab-ann target=Observation/b7f3evelab "
+    "_include=Provenance:target",
+    "CareTeam": "participant=Practitioner/nora participant=Patient/ann "
+    "_include=CareTeam:participant",
+    "List": "item=Patient/ann item=Patient/b7f3eve _include=List:item status=current",
+    "Condition": "asserter=Patient/ann _include=Condition:asserter",
+}
+_anywhere = words(
+    "patient=ann patient=ann patient=ann patient=ann patient=b7f3bob patient=ann,b7f3eve "
+    "_count=1 _count=0 _summary=count _summary=text _summary=data _total=accurate"
+)
+
+
+def _search(kind: str) -> st.SearchStrategy[tuple[str, str]]:
+    parameters = st.lists(st.one_of(words(_BY_TYPE[kind]), _anywhere), max_size=2, unique=True)
+    return parameters.map(lambda found: (f"/{kind}", "&".join(found)))
+
+
+_sensible = st.one_of(
+    st.one_of(_known, st.builds("{}/_history".format, _known)).map(lambda path: (f"/{path}", "")),
+    st.sampled_from(sorted(_BY_TYPE)).flatmap(_search),
+    st.sampled_from(sorted(_BY_TYPE)).flatmap(_search),
+)
+#: Path and query: half of them such as a server may well answer.
+targets = st.one_of(_sensible, st.tuples(paths, queries))
+
+_header = st.lists(
     st.one_of(
         st.tuples(words("if-none-match if-match"), words('W/"1" "1" W/"2" * x W/"1",W/"2"')),
         st.tuples(st.just("accept"), words("application/fhir+json application/fhir+xml */* x")),
@@ -108,5 +147,7 @@ headers = st.lists(
         st.tuples(words("x-forwarded-host host x-original-url origin"), st.just("evil.example")),
         st.tuples(words("x-http-method-override connection te range"), words("DELETE close x")),
     ),
+    min_size=1,
     max_size=1,
 ).map(lambda pairs: tuple((name.encode(), value.encode()) for name, value in pairs))
+headers = st.one_of(*(st.just(()) for _ in range(4)), _header)

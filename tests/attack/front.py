@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -19,7 +20,6 @@ from authfi.lib import outbound, tenancy
 from authfi.lib.tenancy import TenantRef
 from authfi.lib.transaction import transaction
 from smart import grants, tokens
-from smart.gateway import queries
 from smart.models import Application
 from smart.scopes.syntax import parse_scopes
 from smart.server import id_token
@@ -53,7 +53,10 @@ Headers = tuple[tuple[bytes, bytes], ...]
 
 @dataclass
 class Front:
-    """A FHIR base with everybody who may ask; `world` is what the oracle knows of it."""
+    """A FHIR base with everybody who may ask.
+
+    `world` is what the oracle knows of it, `statuses` counts the answers.
+    """
 
     base: Base
     world: oracle.World
@@ -61,6 +64,7 @@ class Front:
     apps: dict[str, Application]
     elsewhere: TenantRef
     sandbox: Sandbox | None = None
+    statuses: Counter[int] = field(default_factory=Counter)
     _credentials: dict[str, str] = field(default_factory=dict)
     _cursors: dict[str, str] = field(default_factory=dict)
 
@@ -98,6 +102,7 @@ class Front:
         bearer = self.bearer(name) if is_good else None
         request = oracle.Request(method, self._filled(target), bearer, headers, body)
         self._learn(request, reply)
+        self.statuses[reply.status] += 1
         answer = oracle.Answer(reply.status, reply.raw_headers, reply.body, self.events(reply))
         oracle.judge(self.world, request, answer)
         return request, reply
@@ -153,11 +158,11 @@ class Front:
         if which == "refresh token":
             return secrets.token_urlsafe(32)
         if which in ("tenant", "tenant, our audience"):
-            ours = {"audience": fhir_base(self.base.tenant)}
             there = replace(base, tenant=self.elsewhere)
             with tenancy.bind(self.elsewhere):
                 there.app, there.user = _an_app("growth-chart"), _a_person("namesake", "patient")
-            return there.token(scope, patient="ann", **(ours if "," in which else {}))
+            audience = fhir_base(self.base.tenant if "," in which else self.elsewhere)
+            return there.token(scope, patient="ann", audience=audience)
         if which == "management audience":
             return base.token(scope, patient="ann", audience="http://localhost:8000/api/v1")
         if which == "app suspended":
@@ -206,7 +211,7 @@ class Front:
         if name not in self._cursors:
             if name == "expired":
                 past = time.time() - 601
-                with mock.patch.object(queries.time, "time", return_value=past):
+                with mock.patch("smart.gateway.queries.time.time", return_value=past):
                     made = self._next_page("ann")
             elif name in BEARERS:
                 made = self._next_page(name)

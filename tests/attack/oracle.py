@@ -12,7 +12,7 @@ from typing import Any, Final
 from urllib.parse import unquote
 
 from tests.attack.bearers import Bearer
-from tests.attack.records import CANARIES, FOREIGN, MENTIONED, NOBODY, OWN, VERSION_OF
+from tests.attack.records import CANARIES, FOREIGN, FOREIGN_IDS, MENTIONED, NOBODY, OWN, VERSION_OF
 
 #: What the gateway may ever answer; 500 is not among it.
 STATUSES: Final = frozenset(
@@ -39,7 +39,9 @@ _SHARED: Final = frozenset(
     {"Location", "Medication", "Organization", "Practitioner", "PractitionerRole"}
 )
 _V1: Final = {"read": "rs", "write": "cud", "*": "cruds"}
-_IDS: Final = re.compile(r"[A-Za-z0-9.-]*b7f3[A-Za-z0-9.-]*")
+_IDS: Final = re.compile(
+    rf"(?<![A-Za-z0-9])(?:{'|'.join(sorted(FOREIGN_IDS, key=len, reverse=True))})(?![A-Za-z0-9])"
+)
 
 
 @dataclass(frozen=True)

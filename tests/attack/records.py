@@ -360,10 +360,8 @@ def _versions() -> dict[tuple[str, str, str], Record]:
 VERSION_OF: Final = _versions()
 
 
-def _mentioned() -> frozenset[str]:
-    own = " ".join(json.dumps(one.body) for one in RECORDS if one.owner == OWN)
-    return frozenset(one.key[1] for one in RECORDS if f'/{one.key[1]}"' in own)
-
-
-#: Ids of others that records of Ann's refer to: they are known to who reads those.
-MENTIONED: Final = frozenset(one for one in _mentioned() if one.startswith("b7f3"))
+#: Everything that is not Ann's and not everyone's.
+FOREIGN_IDS: Final = sorted({one.key[1] for one in RECORDS if one.key[1].startswith("b7f3")})
+_OWN_TEXT: Final = " ".join(json.dumps(one.body) for one in RECORDS if one.owner == OWN)
+#: Those of them that records of Ann's refer to: they are known to who reads those.
+MENTIONED: Final = frozenset(one for one in FOREIGN_IDS if f'/{one}"' in _OWN_TEXT)

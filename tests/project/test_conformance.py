@@ -68,6 +68,16 @@ def test_every_form_of_a_mark_is_read(project):
     }
 
 
+def test_requests_that_are_data_name_their_rules(project):
+    folder = project / "tests" / "area" / "data"
+    folder.mkdir()
+    rows = 'requests = [{name = "a", rule = "G1"}, {name = "b", rule = ["G1", "AUTZ-02"]}]'
+    (folder / "topic.toml").write_text(rows)
+    found = conformance.proven(project)
+    assert found["G1"][-2:] == ["tests/area/data/topic.toml::a", "tests/area/data/topic.toml::b"]
+    assert found["AUTZ-02"][-1] == "tests/area/data/topic.toml::b"
+
+
 def test_the_matrix_shows_tests_and_what_is_open(project, monkeypatch, capsys):
     (project / "tests" / "area" / "test_it.py").write_text(TESTS.replace("AUTZ-02", "AUTZ-01"))
     assert run(monkeypatch) == 0
