@@ -77,14 +77,14 @@ def open_request(
     `reader` is one of `wording.Reader`, `patient` the logical id of a Patient. The answer goes by
     `return_path`, ours, to `redirect_origin` (`https://app.example`, or `com.example.app:`).
     `withheld` is what the app does not get whatever the answer (D5). `lasts_seconds` is the longest
-    the access can last, by default an access token's life if no more is asked. A confidential app's
-    answer can be remembered (C3). Raises ValueError for an unsafe origin or path, when nothing is
-    asked, or when `user` is not who is signed in.
+    that lasting access can last, None where it has no end; access for once lasts as long as an
+    access token. A confidential app's answer can be remembered (C3). Raises ValueError for an
+    unsafe origin or path, when nothing is asked, or when `user` is not who is signed in.
     """
     _check_person(request, user)
     _check(items, redirect_origin, return_path)
     scopes = [item.scope for item in items]
-    if lasts_seconds is None and wording.lasting(scopes) != "offline":
+    if wording.lasting(scopes) == "once":
         lasts_seconds = application.access_token_seconds
     shape = _shape(items, patient_name, has_end=lasts_seconds is not None)
     facts = {

@@ -142,7 +142,8 @@ def _patient_words(shape: Shape) -> dict[str, str]:
         "choice": _("Take the tick off what you do not want to share."),
         "remember": _("Do not ask me again for a year"),
         "remember_hint": _(
-            "If this app asks for the same again, it gets it. You can stop it at any time."
+            "If the app asks again for what you allow now, or for less, it gets it. "
+            "You can stop it at any time."
         ),
         "record_label": _("Record of"),
         "view": _("Look at your records"),
@@ -181,7 +182,7 @@ def _patient_duration(shape: Shape) -> str:
     if shape.lasts == "once":
         return _("This ends after {time}. Then the app must ask you again.")
     if shape.lasts == "online":
-        longest = _("This ends when you sign out, or after {time} at most.")
+        longest = _("This ends when you sign out.")
     elif shape.has_end:
         longest = _("The app can use this until you stop it, or for {time} at most.")
     else:
@@ -196,7 +197,9 @@ def _clinician_words(shape: Shape) -> dict[str, str]:
         "lead": _("It can never do more than you can, and all it does is recorded in your name."),
         "choice": _("Untick what the app should not have."),
         "remember": _("Do not ask me again for a year"),
-        "remember_hint": _("For this app and the same patient, until you end it."),
+        "remember_hint": _(
+            "For this app, the same patient and no more than you allow now, until you end it."
+        ),
         "record_label": _("Patient"),
         "view": _("Read"),
         "change": _("Write"),
@@ -232,7 +235,7 @@ def _clinician_duration(shape: Shape) -> str:
     if shape.lasts == "once":
         return _("{time}; then the app must ask again.")
     if shape.lasts == "online":
-        longest = _("Until you sign out, at most {time}.")
+        longest = _("Until you sign out.")
     elif shape.has_end:
         longest = _("Until you or an administrator end it, at most {time}.")
     else:

@@ -61,7 +61,11 @@ class Access:
 
     @property
     def until(self) -> datetime | None:
-        """When the last of the grants ends; None where use moves the end on and on."""
+        """When the last of the grants ends; None where no date is set: it ends with the person's
+        session, or use moves the end on and on.
+        """
+        if self.lasts == Grant.Lasts.ONLINE:
+            return None
         if self.lasts:
             ends = [grant.refresh_ends_at for grant in self.grants if grant.lasts]
             return None if None in ends else max(end for end in ends if end)

@@ -9,6 +9,8 @@ from smart.account.access import Access, in_words, record_name
 from smart.models import Grant
 from smart.scopes.describe import Reader
 
+MAX_SHOWN, FIRST_SHOWN = 12, 6
+
 
 def page(reader: Reader) -> dict[str, str]:
     """Headings and sentences of the pages; for a patient in grade-6 words."""
@@ -17,12 +19,15 @@ def page(reader: Reader) -> dict[str, str]:
 
 
 def live(access: Access, reader: Reader) -> dict[str, Any]:
-    """One app with access, for the page."""
+    """One app with access, for the page; a long list of what it may do is told in two parts."""
+    may = in_words(access.scopes, reader)
+    first = len(may) if len(may) <= MAX_SHOWN else FIRST_SHOWN
     return {
         "consent": access.consent.pk,
         "app": access.application.name,
         "record": access.record,
-        "may": in_words(access.scopes, reader),
+        "may": may[:first],
+        "may_more": may[first:],
         "since": access.since,
         "last_used_at": access.last_used_at,
         "lasts": _lasting(access),
@@ -65,14 +70,14 @@ def _shared() -> dict[str, str]:
         "live": _("Can act for you now"),
         "remembered": _("Will not ask again"),
         "past": _("What you decided before"),
-        "no_past": _("You have not decided on any app yet."),
+        "no_past": _("There are no other decisions of yours."),
         "may": _("It may"),
         "since": _("Since"),
         "last_used": _("Last used"),
         "never": _("Not yet"),
         "lasts": _("How long"),
         "until": _("At most until"),
-        "is_remembered": _("It does not ask you again."),
+        "is_remembered": _("It does not ask you again for this."),
         "app": _("App"),
         "decided": _("Decided"),
         "outcome": _("What became of it"),

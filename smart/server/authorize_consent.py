@@ -21,6 +21,7 @@ from smart.scopes.syntax import ClinicalScope, Scope, clinical_scope, parse_scop
 from smart.server import redirect_uris
 from smart.server.authorize_grant import Offer, Pending
 from smart.server.patient_context import Context
+from tenants import policies
 from tenants.http import TenantRequest
 
 
@@ -42,6 +43,7 @@ def ask(request: TenantRequest, asked: Pending, offered: Offer, user: User) -> C
             redirect_origin=redirect_uris.origin_of(asked.redirect_uri),
             return_path=reverse("authorize-continue", kwargs={"request_id": kept.pk}),
             withheld=_withheld(asked, offered),
+            lasts_seconds=_longest_seconds(kept.application),
         )
         AuthorizationRequest.objects.filter(pk=kept.pk).update(consent_request=question)
     return question
@@ -76,6 +78,12 @@ def item(line: Choice, reader: Reader) -> Item:
         needs=line.needs,
         parts=tuple(item(part, reader) for part in line.parts),
     )
+
+
+def _longest_seconds(application: Application) -> int | None:
+    """How long lasting access can be renewed; None where only use keeps it alive (REFR-18)."""
+    longest = policies.tokens().limits(patient_access=application.patient_access).absolute
+    return int(longest.total_seconds()) if longest else None
 
 
 def _allows_all(consent: Consent, scopes: tuple[Scope, ...]) -> bool:

@@ -232,6 +232,23 @@ def test_narrowing_to_nothing_leads_to_ending(pats):
     assert "patient/*.rs" in pats.grant.scopes
 
 
+@pytest.mark.spec("D17", "REVO-05")
+def test_a_long_list_of_what_an_app_may_do_is_folded(pats):
+    chosen = ["patient/Goal.rs", "patient/Patient.rs", "patient/Device.rs"]
+    assert "<details>" not in fold_of(pats, *chosen)
+    kinds = "Account Appointment CarePlan CareTeam Claim Condition Contract Coverage Encounter Flag"
+    folded = fold_of(pats, *chosen, *(f"patient/{kind}.rs" for kind in kinds.split()))
+    shown, _, rest = folded.partition("<summary>8 more</summary>")
+    assert (shown.count("<li>"), rest.count("<li>")) == (6, 8)
+
+
+def fold_of(pats, *scopes):
+    """The part of the page that tells what the app may do, without the person's menu."""
+    with tenancy.bind(pats.flow.tenant):
+        Grant.objects.update(scopes=" ".join(["openid", *scopes]))
+    return pats.client.get(pats.path).content.decode().partition("<article")[2]
+
+
 @pytest.mark.spec("D17")
 def test_a_clinician_reads_in_their_own_words(mercy, growth_chart, dr_ada):
     flow = allowed(mercy, dr_ada, "openid fhirUser").flow

@@ -140,7 +140,7 @@ def test_scopes_say_how_long_access_lasts(scopes, expected):
     ("lasts", "has_end", "expected"),
     [
         ("once", True, "This ends after {time}. Then the app must ask you again."),
-        ("online", True, "This ends when you sign out, or after {time} at most."),
+        ("online", False, "This ends when you sign out. If you do not let it stay connected"),
         ("offline", True, "The app can use this until you stop it, or for {time} at most."),
         ("offline", False, "The app can use this until you stop it."),
     ],

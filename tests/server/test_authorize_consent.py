@@ -282,3 +282,28 @@ def test_a_remembered_decision_that_is_withdrawn_at_this_moment_gives_nothing(tr
     assert answer_of(trusted.client.get(trusted.begin()))["error"] == "access_denied"
     with tenancy.bind(trusted.tenant):
         assert not Grant.objects.filter(ended_at__isnull=True).exists()
+
+
+@pytest.mark.spec("GRNT-11", "REFR-18")
+@pytest.mark.parametrize(
+    ("lasting", "patient_access", "told"),
+    [
+        (
+            "offline_access",
+            False,
+            "until you stop it, or for 90 days at most.",
+        ),
+        ("offline_access", True, "The app can use this until you stop it. If"),
+        ("online_access", False, "This ends when you sign out. If"),
+    ],
+)
+def test_how_long_access_lasts_is_told(pat_flow, lasting, patient_access, told):
+    with tenancy.bind(pat_flow.tenant):
+        Application.objects.update(
+            patient_access=patient_access,
+            grant_types="authorization_code refresh_token",
+            scopes=f"launch/patient openid patient/*.rs {lasting}",
+        )
+    scope = f"launch/patient openid patient/*.rs {lasting}"
+    _, page = page_of(pat_flow, pat_flow.begin(scope=scope))
+    assert told in strip_tags(page.content.decode())
