@@ -7,10 +7,9 @@ found out means no.
 """
 
 import time
-from collections import OrderedDict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from django.utils import timezone
@@ -18,6 +17,7 @@ from django.utils import timezone
 from authfi.accounts.models import CLINICAL_ROLES, RoleAssignment, User
 from authfi.lib import database, outbound, tenancy
 from authfi.lib.tenancy import TenantRef
+from authfi.lib.ttl import Ttl
 from smart import care_evidence, patient_list
 from smart.policy import clinician_access
 from smart.policy.clinician_access import Evidence, Rule, Tie, Verdict
@@ -51,16 +51,15 @@ class Panel:
     unknown: tuple[str, ...] = ()
 
 
-_people: OrderedDict[tuple[UUID, UUID], tuple[float, Person | None]] = OrderedDict()
+_people: Ttl[tuple[UUID, UUID], Person | None] = Ttl(PERSON_SECONDS, REMEMBERED)
 _EvidenceKey = tuple[UUID, Person, frozenset[Tie], str]
-_evidence: OrderedDict[_EvidenceKey, tuple[float, Evidence]] = OrderedDict()
+_evidence: Ttl[_EvidenceKey, Evidence] = Ttl(EVIDENCE_SECONDS, REMEMBERED)
 
 
 async def person_of(tenant: TenantRef, user_id: UUID) -> Person | None:
     """The person with their roles as they were at most a second ago; None if not active."""
-    hit = _people.get((tenant.id, user_id))
-    if hit and time.monotonic() - hit[0] < PERSON_SECONDS:
-        return hit[1]
+    if hit := _people.get((tenant.id, user_id)):
+        return hit.value
     return await database.run(tenant, _read_person, user_id)
 
 
@@ -146,8 +145,7 @@ def _read_person(user_id: UUID) -> Person | None:
     if user is not None:
         roles = RoleAssignment.objects.filter(user_id=user_id).values_list("role", flat=True)
         person = Person(user_id, frozenset(roles), user.fhir_user)
-    _remember(_people, (tenancy.current().id, user_id), (asked_at, person))
-    return person
+    return _people.put((tenancy.current().id, user_id), person, asked_at)
 
 
 def _unsettled(
@@ -183,19 +181,17 @@ async def _evidence_for(
     tenant: TenantRef, person: Person, rules: frozenset[Rule], patients: Collection[str]
 ) -> dict[str, Evidence]:
     """What ties the person to the patients: from memory where it is fresh, the rest looked up."""
-    ties, since = clinician_access.needed_ties(rules), time.monotonic() - EVIDENCE_SECONDS
+    ties = clinician_access.needed_ties(rules)
     found: dict[str, Evidence] = {}
     for patient in patients:
-        hit = _evidence.get((tenant.id, person, ties, patient))
-        if hit and hit[0] > since:
-            found[patient] = hit[1]
+        if hit := _evidence.get((tenant.id, person, ties, patient)):
+            found[patient] = hit.value
     if missing := [patient for patient in patients if patient not in found]:
         asked_at = time.monotonic()
         looked_up = await _look_up(tenant, person, ties, missing)
         for patient, evidence in looked_up.items():
             if not evidence.unknown:
-                key = (tenant.id, person, ties, patient)
-                _remember(_evidence, key, (asked_at, evidence))
+                _evidence.put((tenant.id, person, ties, patient), evidence, asked_at)
         found |= looked_up
     return found
 
@@ -252,10 +248,3 @@ def _practitioner(person: Person) -> Key | None:
 def _with(evidence: Evidence, is_listed: bool) -> Evidence:
     extra = {Tie.LISTED} if is_listed else set()
     return Evidence(evidence.ties | extra, evidence.unknown)
-
-
-def _remember(known: "OrderedDict[Any, Any]", key: object, value: object) -> None:
-    known[key] = value
-    known.move_to_end(key)
-    if len(known) > REMEMBERED:
-        known.popitem(last=False)

@@ -1,7 +1,6 @@
 """The one call that switches SMART on FHIR on for a tenant (contract, EHR-36, EHR-38)."""
 
 import re
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +13,7 @@ from audit import events, record
 from authfi.lib import database, tenancy
 from authfi.lib.tenancy import TenantRef
 from authfi.lib.transaction import transaction
+from authfi.lib.ttl import Ttl
 from smart import presets, upstream, upstream_checks
 from smart.models import HealthcareModule
 from smart.presets import Preset
@@ -22,8 +22,6 @@ from smart.upstream import UpstreamError
 from smart.upstream_checks import Check, Findings
 from tenants.http import fhir_base as public_fhir_base
 from tenants.http import issuer
-
-CACHE_SECONDS = 3.0
 
 #: The members each way of signing in at the upstream needs beside `mode`.
 AUTH_MEMBERS: Mapping[str, frozenset[str]] = {
@@ -34,7 +32,7 @@ AUTH_MEMBERS: Mapping[str, frozenset[str]] = {
 _LONGEST_CREDENTIAL = 4096
 _BEARER = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 
-_modules: dict[UUID, tuple[float, HealthcareModule | None]] = {}
+_modules: Ttl[UUID, HealthcareModule | None] = Ttl(3.0)
 
 
 class ActivationInputError(ValueError):
@@ -106,25 +104,21 @@ def current() -> Activation | None:
 def module() -> HealthcareModule | None:
     """The bound tenant's healthcare module; remembered for a few seconds."""
     tenant = tenancy.current()
-    hit = _modules.get(tenant.id)
-    if hit and time.monotonic() - hit[0] < CACHE_SECONDS:
-        return hit[1]
-    found = HealthcareModule.objects.first()
-    _modules[tenant.id] = (time.monotonic(), found)
-    return found
+    if hit := _modules.get(tenant.id):
+        return hit.value
+    return _modules.put(tenant.id, HealthcareModule.objects.first())
 
 
 def remembered_at(tenant_id: UUID) -> float:
     """When this process last read the module, 0 where it must read it again: tells a change."""
     hit = _modules.get(tenant_id)
-    return hit[0] if hit and time.monotonic() - hit[0] < CACHE_SECONDS else 0.0
+    return hit.at if hit else 0.0
 
 
 async def amodule(tenant: TenantRef) -> HealthcareModule | None:
     """`module` for async code: from memory, else with one thread hop."""
-    hit = _modules.get(tenant.id)
-    if hit and time.monotonic() - hit[0] < CACHE_SECONDS:
-        return hit[1]
+    if hit := _modules.get(tenant.id):
+        return hit.value
     return await database.run(tenant, module)
 
 
@@ -136,7 +130,7 @@ def is_active(tenant: TenantRef) -> bool:
 
 def forget(tenant_id: UUID) -> None:
     """Read module and connection anew at the next call."""
-    _modules.pop(tenant_id, None)
+    _modules.forget(tenant_id)
     upstream.forget(tenant_id)
 
 

@@ -3,12 +3,12 @@
 Pure but for one look-up of a tenant's origins, so that the gateway can use it as well.
 """
 
-import time
 from typing import Final, Literal
 from uuid import UUID
 
 from authfi.lib import database, tenancy
 from authfi.lib.tenancy import TenantRef
+from authfi.lib.ttl import Ttl
 from smart.models import Application
 
 Allowed = frozenset[str] | Literal["*"]
@@ -20,9 +20,8 @@ REQUEST_HEADERS: Final = (
 )
 EXPOSED: Final = "ETag, Location, Content-Location, Last-Modified, Retry-After, WWW-Authenticate"
 PREFLIGHT_SECONDS: Final = 600
-CACHE_SECONDS: Final = 5.0
 
-_origins: dict[UUID, tuple[float, frozenset[str]]] = {}
+_origins: Ttl[UUID, frozenset[str]] = Ttl(5.0)
 
 
 def cors_headers(origin: str, allowed: Allowed) -> dict[str, str]:
@@ -52,29 +51,22 @@ def preflight_headers(origin: str, allowed: Allowed) -> dict[str, str]:
 
 def registered_origins(tenant: TenantRef) -> frozenset[str]:
     """Every origin that an active app of the tenant registered; up to five seconds old."""
-    found = _cached(tenant.id)
-    if found is None:
-        with tenancy.bind(tenant):
-            rows = Application.objects.filter(state=Application.State.ACTIVE).exclude(
-                allowed_origins=""
-            )
-            lists = list(rows.values_list("allowed_origins", flat=True))
-        found = frozenset(origin for line in lists for origin in line.split())
-        _origins[tenant.id] = time.monotonic(), found
-    return found
+    if hit := _origins.get(tenant.id):
+        return hit.value
+    with tenancy.bind(tenant):
+        rows = Application.objects.filter(state=Application.State.ACTIVE).exclude(
+            allowed_origins=""
+        )
+        lists = list(rows.values_list("allowed_origins", flat=True))
+    return _origins.put(tenant.id, frozenset(origin for line in lists for origin in line.split()))
 
 
 async def aregistered_origins(tenant: TenantRef) -> frozenset[str]:
     """`registered_origins` for async code."""
-    found = _cached(tenant.id)
-    return found if found is not None else await database.run(tenant, registered_origins, tenant)
+    hit = _origins.get(tenant.id)
+    return hit.value if hit else await database.run(tenant, registered_origins, tenant)
 
 
 def forget_origins(tenant_id: UUID) -> None:
     """Drop what this process remembers of a tenant's origins."""
-    _origins.pop(tenant_id, None)
-
-
-def _cached(tenant_id: UUID) -> frozenset[str] | None:
-    hit = _origins.get(tenant_id)
-    return hit[1] if hit and time.monotonic() - hit[0] < CACHE_SECONDS else None
+    _origins.forget(tenant_id)

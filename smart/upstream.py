@@ -6,7 +6,6 @@ The gateway asks it asynchronously through `request`; pages ask for single facts
 
 import base64
 import json
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,10 +20,10 @@ from authfi.lib import database, outbound, requestinfo, tenancy
 from authfi.lib.egress import Kind, OutboundError, Rules
 from authfi.lib.outbound import Limits, Response, Stream
 from authfi.lib.tenancy import TenantRef
+from authfi.lib.ttl import Ttl
 from smart.models import HealthcareModule
 from smart.policy.references import is_id
 
-CACHE_SECONDS = 3.0
 FHIR_JSON = "application/fhir+json"
 GATEWAY = Limits(total_seconds=30, read_seconds=15, max_bytes=50 * 1024 * 1024)
 PAGES = Limits(total_seconds=5, read_seconds=5, max_bytes=2 * 1024 * 1024)
@@ -67,7 +66,7 @@ class Upstream:
         return self.source is None or _stamp(self.source) == self.stamp
 
 
-_cache: dict[UUID, tuple[float, Upstream]] = {}
+_cache: Ttl[UUID, Upstream] = Ttl(3.0)
 
 
 def resolve() -> Upstream:
@@ -78,9 +77,7 @@ def resolve() -> Upstream:
     module = HealthcareModule.objects.first()
     if module is None:
         raise NotActiveError("The organization has no FHIR server connected.")
-    found = connect(tenant, module.preset, module.connection)
-    _cache[tenant.id] = (time.monotonic(), found)
-    return found
+    return _cache.put(tenant.id, connect(tenant, module.preset, module.connection))
 
 
 async def aresolve(tenant: TenantRef) -> Upstream:
@@ -91,7 +88,7 @@ async def aresolve(tenant: TenantRef) -> Upstream:
 
 def forget(tenant_id: UUID) -> None:
     """Read the connection anew at the next call."""
-    _cache.pop(tenant_id, None)
+    _cache.forget(tenant_id)
 
 
 def connect(tenant: TenantRef, preset: str, connection: Mapping[str, Any]) -> Upstream:
@@ -146,9 +143,7 @@ def _credential(auth: Mapping[str, str]) -> dict[str, str]:
 
 def _cached(tenant_id: UUID) -> Upstream | None:
     hit = _cache.get(tenant_id)
-    if hit is None or time.monotonic() - hit[0] >= CACHE_SECONDS:
-        return None
-    return hit[1] if hit[1].is_current else None
+    return hit.value if hit and hit.value.is_current else None
 
 
 async def request(

@@ -4,32 +4,26 @@ import re
 import time
 
 from authfi.lib.tenancy import TenantRef
+from authfi.lib.ttl import Ttl
 from tenants.models import SLUG, Tenant
 
-CACHE_SECONDS = 3.0
-
-_found: dict[str, tuple[float, Tenant | None]] = {}
+_found: Ttl[str, Tenant | None] = Ttl(3.0)
 
 
 def find(slug: str) -> Tenant | None:
     """The tenant of that slug, or None."""
     if not re.fullmatch(SLUG, slug):
         return None
-    now = time.monotonic()
-    hit = _found.get(slug)
-    if hit and now - hit[0] < CACHE_SECONDS:
-        return hit[1]
-    tenant = Tenant.objects.filter(slug=slug).first()
-    if len(_found) > 10_000:
-        _found.clear()
-    _found[slug] = (now, tenant)
-    return tenant
+    if hit := _found.get(slug):
+        return hit.value
+    asked_at = time.monotonic()
+    return _found.put(slug, Tenant.objects.filter(slug=slug).first(), asked_at)
 
 
 def peek(slug: str) -> Tenant | None:
     """The tenant if this process looked it up a moment ago; never asks the database."""
     hit = _found.get(slug)
-    return hit[1] if hit and time.monotonic() - hit[0] < CACHE_SECONDS else None
+    return hit.value if hit else None
 
 
 def everyone() -> list[TenantRef]:
@@ -39,4 +33,4 @@ def everyone() -> list[TenantRef]:
 
 def forget(slug: str) -> None:
     """Drop what this process remembers of a slug."""
-    _found.pop(slug, None)
+    _found.forget(slug)

@@ -14,11 +14,11 @@ from django.db import IntegrityError
 from audit import events, record
 from authfi.lib import database, tenancy
 from authfi.lib.transaction import transaction
+from authfi.lib.ttl import Ttl
 from tenants.models import Policy
 from tenants.scope_rules import ScopeRulesPolicy
 from tenants.style import StylePolicy
 
-CACHE_SECONDS = 3.0
 HOUR, MINUTE = 3600, 60
 MAX_SESSION_SECONDS, MAX_IDLE_SECONDS = 24 * HOUR, HOUR
 MAX_REFRESH_DAYS = 400
@@ -134,7 +134,7 @@ KINDS: Mapping[str, type[Document]] = {
     "style": StylePolicy,
 }
 
-_read: dict[tuple[UUID, str], tuple[float, Document]] = {}
+_read: Ttl[tuple[UUID, str], Document] = Ttl(3.0)
 
 
 def sign_in() -> SignInPolicy:
@@ -182,7 +182,7 @@ def styles() -> Iterator[StylePolicy]:
 def change(*, kind: str, changes: Mapping[str, Any], actor: events.Actor) -> Document:
     """Add a version in which the named members differ (D10).
 
-    Every process follows within `CACHE_SECONDS`. Raises ValidationError, also when someone else
+    Every process follows within three seconds. Raises ValidationError, also when someone else
     changed the same policy at the same moment.
     """
     if kind not in KINDS:
@@ -201,27 +201,21 @@ def change(*, kind: str, changes: Mapping[str, Any], actor: events.Actor) -> Doc
             record.record(_event(kind, before, after, actor))
     except IntegrityError as error:
         raise ValidationError("Somebody changed this policy just now: look again.") from error
-    _read.pop((tenancy.current().id, kind), None)
+    _read.forget((tenancy.current().id, kind))
     return after
 
 
 def _current(kind: str) -> Document:
-    key, now = (tenancy.current().id, kind), time.monotonic()
-    hit = _read.get(key)
-    if hit and now - hit[0] < CACHE_SECONDS:
-        return hit[1]
-    newest = _newest(kind)
-    policy = _parse(kind, newest.document if newest else {})
-    if len(_read) > 10_000:
-        _read.clear()
-    _read[key] = (now, policy)
-    return policy
+    key = (tenancy.current().id, kind)
+    if hit := _read.get(key):
+        return hit.value
+    asked_at, newest = time.monotonic(), _newest(kind)
+    return _read.put(key, _parse(kind, newest.document if newest else {}), asked_at)
 
 
 async def _acurrent(tenant: tenancy.TenantRef, kind: str) -> Document:
-    hit = _read.get((tenant.id, kind))
-    if hit and time.monotonic() - hit[0] < CACHE_SECONDS:
-        return hit[1]
+    if hit := _read.get((tenant.id, kind)):
+        return hit.value
     return await database.run(tenant, _current, kind)
 
 

@@ -155,7 +155,8 @@ def test_a_launch_vouches_for_its_patient_alone(hospital):
 def test_a_role_change_bites_within_a_second(mercy, monkeypatch):
     made = a_person(mercy, "doctor", mfa=False)
     now = 100.0
-    monkeypatch.setattr(access, "time", SimpleNamespace(monotonic=lambda: now))
+    for place in ("smart.access.time", "authfi.lib.ttl.time"):
+        monkeypatch.setattr(place, SimpleNamespace(monotonic=lambda: now))
 
     def roles():
         found = asyncio.run(access.person_of(mercy, made.user.pk))
@@ -237,7 +238,8 @@ def test_evidence_is_forgotten_after_five_seconds(clinic, nurse, monkeypatch):
     tenant, server = clinic
     server.routes["CareTeam"] = Answer(bundle(a_team("456")))
     now = 100.0
-    monkeypatch.setattr(access, "time", SimpleNamespace(monotonic=lambda: now))
+    for place in ("smart.access.time", "authfi.lib.ttl.time"):
+        monkeypatch.setattr(place, SimpleNamespace(monotonic=lambda: now))
     assert opened(tenant, nurse, "456")["456"].allowed
     server.routes["CareTeam"] = Answer(bundle())
     now += 4.9

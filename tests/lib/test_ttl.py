@@ -1,0 +1,65 @@
+"""The small memory of a process."""
+
+from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+
+import pytest
+
+from authfi.lib import ttl
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """Monotonic time, set by hand."""
+    now = [100.0]
+    monkeypatch.setattr("authfi.lib.ttl.time", SimpleNamespace(monotonic=lambda: now[0]))
+    return now
+
+
+def test_a_value_is_remembered_for_so_long(clock):
+    known = ttl.Ttl[str, int](3)
+    assert known.get("a") is None
+    assert known.put("a", 1) == 1
+    clock[0] += 2.9
+    assert known.get("a") == (100.0, 1)
+    clock[0] += 0.1
+    assert known.get("a") is None
+
+
+def test_that_there_is_none_is_remembered_too(clock):
+    known = ttl.Ttl[str, None](3)
+    known.put("a", None)
+    assert known.get("a") == (100.0, None)
+
+
+def test_a_value_is_as_old_as_the_moment_it_is_true_of(clock):
+    known = ttl.Ttl[str, int](3)
+    known.put("a", 1, at=98)
+    clock[0] += 1
+    assert known.get("a") is None
+
+
+def test_what_is_forgotten_is_gone(clock):
+    known = ttl.Ttl[str, int](3)
+    known.put("a", 1)
+    known.put("b", 2)
+    known.forget("a")
+    known.forget("never")
+    assert (known.get("a"), known.get("b")) == (None, (100.0, 2))
+    known.clear()
+    assert known.get("b") is None
+
+
+def test_the_oldest_make_room(clock):
+    known = ttl.Ttl[str, int](3, most=2)
+    for key in "aba":
+        known.put(key, ord(key))
+    known.put("c", 3)
+    assert [key for key in "abc" if known.get(key)] == ["a", "c"]
+
+
+def test_many_threads_keep_it_bounded():
+    known = ttl.Ttl[int, int](60, most=50)
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(lambda n: known.put(n % 90, n), range(4000))) == list(range(4000))
+    assert sum(known.get(n) is not None for n in range(90)) == 50
