@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.attack import oracle
 from tests.attack.bearers import BEARERS
 from tests.attack.composing import attack, words
-from tests.attack.records import CATEGORY
+from tests.attack.records import CATEGORY, VERSION_OF
 
 TOKENS = st.sampled_from(
     [
@@ -122,7 +122,10 @@ def tried(hospital, token, method, number, is_told, body, sent):
     bearer = BEARERS[token]
     assert any(letter in suffix for _, _, suffix, _ in oracle.grants(bearer.scope))
     assert not number.startswith("b7f3") or method == "POST"
-    if method == "DELETE":
+    if method == "DELETE":  # put it back, so that there is something to change later on
+        again = VERSION_OF["Observation", number, "1"].body
+        assert hospital.sandbox.call("PUT", path, again).status in (200, 201)
+        hospital.world.made["Observation", number] = "ann"
         return
     made = number if method == "PUT" else reply.json["id"]
     stored = hospital.sandbox.call("GET", f"/Observation/{made}").json
