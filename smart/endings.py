@@ -44,9 +44,9 @@ def _sessions_ended(user: User, session_ids: Collection[UUID], **_: Any) -> None
 
 
 def _session_replaced(former: UUID, session_id: UUID, **_: Any) -> None:
-    """The browser goes on with what it was sent here for, now as somebody else."""
+    """The browser goes on with what it was sent here for, as somebody else, who chooses anew."""
     open_requests = AuthorizationRequest.objects.filter(session_id=former, finished_at__isnull=True)
-    open_requests.update(session_id=session_id)
+    open_requests.update(session_id=session_id, patient=None, encounter=None, consent_request=None)
 
 
 def _consent_withdrawn(consent: Consent, actor: events.Actor, **_: Any) -> None:

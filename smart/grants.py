@@ -42,6 +42,15 @@ def ended_here(grant_id: UUID) -> bool:
     return grant_id in _ended_here
 
 
+def notice_end(grant_id: UUID) -> None:
+    """Remember a grant that another process ended, for the tokens that this one still holds."""
+    if (
+        not ended_here(grant_id)
+        and Grant.objects.filter(pk=grant_id, ended_at__isnull=False).exists()
+    ):
+        _remember([grant_id])
+
+
 def _ended_event(grant: Grant, reason: str, actor: events.Actor) -> events.Event:
     return events.Event(
         code=events.Code.TOKEN_REVOKE,

@@ -19,6 +19,7 @@ from authfi.lib.tenancy import TenantRef
 from authfi.lib.transaction import transaction
 from smart import grants
 from smart.models import Application, Grant, RevokedToken
+from smart.scopes import match
 from smart.scopes.syntax import MalformedScope, Scope, parse_scopes
 from tenants.http import issuer
 
@@ -268,15 +269,21 @@ def _confirmed(token: AccessToken) -> AccessToken:
         return token
     scope = live_grants(token).values_list("scopes", flat=True).first()
     if scope is None:
+        grants.notice_end(token.grant_id)
         raise InvalidTokenError("the access was ended")
     return with_scopes(token, scope)
 
 
 def with_scopes(token: AccessToken, granted: str) -> AccessToken:
-    """The token with the scopes that stayed on its grant, where they did (TOKN-22)."""
-    if not token.scopes_on_grant:
+    """The token with the scopes that stayed on its grant, where they did (TOKN-22).
+
+    Never with more than the grant has now: what its person took away is gone at once (C7).
+    """
+    if token.scopes_on_grant:
+        return replace(token, scopes=_scopes(granted), scopes_on_grant=False)
+    if {scope.text for scope in token.scopes} <= set(granted.split()):
         return token
-    return replace(token, scopes=_scopes(granted), scopes_on_grant=False)
+    return replace(token, scopes=match.intersect(token.scopes, _scopes(granted)).granted)
 
 
 def _parse(claims: dict[str, Any], tenant: TenantRef) -> AccessToken:

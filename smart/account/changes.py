@@ -11,7 +11,7 @@ from authfi.lib.transaction import transaction
 from consent import services
 from consent.models import Consent
 from smart.account.access import Access
-from smart.models import Grant, RefreshToken
+from smart.models import Grant
 from smart.scopes import match
 from smart.scopes.syntax import Scope, format_scopes, parse_scopes
 
@@ -28,7 +28,8 @@ def end_access(*, consents: Collection[Consent], actor: events.Actor) -> None:
 def narrow_access(*, access: Access, chosen: Collection[Scope], actor: events.Actor) -> bool:
     """Leave each grant of an app what is chosen of it; False where that would leave nothing.
 
-    The app hears of it at its next refresh. A remembered decision allows no more than this either.
+    Its tokens open no more from now on, and the app hears of it at its next refresh. A remembered
+    decision allows no more than this either.
     """
     with transaction():
         grants = list(
@@ -80,9 +81,8 @@ def _keep(grant: Grant, before: str, actor: events.Actor) -> None:
 
 
 def _stop_refreshing(grant: Grant) -> None:
-    """It ends with the access tokens that are out (REFR-17)."""
+    """It ends with the access tokens that are out; refresh tokens are dead at once (REFR-17)."""
     now = timezone.now()
     last_token = now + timedelta(seconds=grant.application.access_token_seconds)
     grant.lasts, grant.refresh_ends_at = Grant.Lasts.TOKEN, None
     grant.expires_at = min(grant.expires_at, last_token)
-    RefreshToken.objects.filter(grant=grant, expires_at__gt=now).update(expires_at=now)

@@ -71,7 +71,7 @@ def end(request: HttpRequest, consent_id: UUID) -> HttpResponseBase:
 @never_cache
 @signed_in
 def change(request: HttpRequest, consent_id: UUID) -> HttpResponseBase:
-    """Tick off what the app may no longer see; what is left counts from its next refresh."""
+    """Tick off what the app may no longer see; what is left counts at once."""
     user = _person(request)
     live = _live(user, access.find(user, consent_id))
     if live is None:

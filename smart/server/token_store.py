@@ -53,11 +53,12 @@ _locked_own = Query(
     application=UUID,
 )
 _prolong = Change(
-    lambda key, expires_at: (
-        Grant.objects.filter(pk=key, ended_at__isnull=True),
+    lambda key, lasts, expires_at: (
+        Grant.objects.filter(pk=key, lasts=lasts, ended_at__isnull=True),
         {"expires_at": expires_at},
     ),
     key=UUID,
+    lasts=str,
     expires_at=datetime,
 )
 _use = Change(
@@ -92,6 +93,7 @@ class Found:
             and grant.ended_at is None
             and grant.expires_at > now
             and self.row.user.is_active
+            and grant.lasts != Grant.Lasts.TOKEN
             and (grant.lasts != Grant.Lasts.ONLINE or self.has_session)
         )
 
@@ -123,11 +125,11 @@ def first(grant: Grant) -> str:
 def rotate(found: Found, now: datetime) -> str | None:
     """Use a locked token up and return the one that replaces it.
 
-    None where the grant was ended at this very moment.
+    None where the grant was ended, or its lasting access, at this very moment.
     """
     successor, row, grant = new_handle(), found.row, found.grant
     expires_at = _expires_at(grant, now)
-    if not _prolong.run(key=grant.pk, expires_at=expires_at):
+    if not _prolong.run(key=grant.pk, lasts=str(grant.lasts), expires_at=expires_at):
         return None
     _use.run(key=row.pk, now=now, successor=_seal(found, successor))
     return _insert(grant, expires_at, successor)

@@ -14,8 +14,9 @@ from django.utils import timezone
 from audit import events, record
 from authfi.lib import tenancy
 from consent.models import Consent
-from smart import tokens
+from smart import grants, tokens
 from smart.models import Grant
+from smart.server import token_store
 from tests.account.conftest import allowed
 from tests.cast import a_person, sign_in
 from tests.forms import boxes_of, fields_of
@@ -283,4 +284,44 @@ def test_fifty_apps_take_as_many_statements_as_two(pats):
     few = statements(pats, 2)
     for number in range(1, 49):
         let_in(pats, number)
+    statements(pats, 50)  # what is remembered for seconds may have been forgotten meanwhile
     assert statements(pats, 50) == few
+
+
+@pytest.mark.spec("C7", "REVO-05")
+def test_a_token_that_is_out_opens_no_more_than_what_was_left(pats):
+    address = f"{pats.path}/apps/{pats.consent.pk}/change"
+    opened = pats.client.post(
+        address, {**fields_of(pats.client.get(address)), "open": "patient/*.rs"}
+    )
+    pats.client.post(address, fields_of(opened) | {"scope": ["patient/Goal.rs", "offline_access"]})
+    with tenancy.bind(pats.flow.tenant):
+        token = tokens.authenticate(
+            pats.body["access_token"],
+            tenant=pats.flow.tenant,
+            audience=f"{pats.flow.issuer}/fhir",
+        )
+    left = ["launch/patient", "openid", "patient/Goal.rs", "offline_access"]
+    assert sorted(scope.text for scope in token.scopes) == sorted(left)
+
+
+@pytest.mark.spec("REFR-17", "C7")
+def test_a_refresh_at_the_moment_when_lasting_access_is_taken_away_gets_nothing(pats):
+    with tenancy.bind(pats.flow.tenant):
+        found = token_store.find(pats.body["refresh_token"])
+        assert found is not None
+        Grant.objects.update(lasts=Grant.Lasts.TOKEN)  # by another process
+        assert token_store.rotate(found, timezone.now()) is None
+        again = token_store.find(pats.body["refresh_token"])
+        assert again is not None
+        assert not again.is_live(timezone.now())
+
+
+@pytest.mark.spec("D3", "C7")
+def test_what_another_process_ended_is_known_here_from_the_first_refusal(pats):
+    grant = pats.grant
+    with tenancy.bind(pats.flow.tenant):
+        Grant.objects.update(ended_at=timezone.now())
+    assert not grants.ended_here(grant.pk)
+    assert not is_live(pats)
+    assert grants.ended_here(grant.pk)

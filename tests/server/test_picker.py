@@ -329,3 +329,15 @@ def test_fields_the_server_cannot_search_by_are_not_offered(upstream_server):
 def test_cursors_come_back_as_they_were(bound):
     cursor, request_id = Cursor(page=3, path="Patient", query="a=b", start=50), uuid.uuid4()
     assert picker_search.unseal(picker_search.seal(cursor, request_id), request_id) == cursor
+
+
+@pytest.mark.spec("STND-02", "D16")
+def test_what_somebody_chose_is_not_kept_for_who_signs_in_after_them(nurse, hospital):
+    path = picker_of(nurse)
+    nurse.choose(path, patient="789")
+    assert kept(nurse, path).patient == "789"
+    other = a_person(hospital, "doctor", fhir_user="Practitioner/123")
+    sign_in(nurse.client, other)
+    going_on = path.rpartition("/")[0]
+    assert nurse.client.get(going_on)["Location"] == path
+    assert kept(nurse, path).patient is None
