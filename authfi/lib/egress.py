@@ -1,5 +1,6 @@
 """Where AuthFI itself may connect to (security checklist O19, A1.3.6). Pure but for settings."""
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
@@ -15,6 +16,10 @@ MAX_URL_LENGTH = 16_384
 _CARRIERS = tuple(
     ip_network(text) for text in ("2002::/16", "2001::/32", "64:ff9b::/96", "64:ff9b:1::/48")
 )
+
+
+#: ASCII without blanks, control characters that end a line, and the backslash.
+_is_plain = re.compile(r"[!-\[\]-\x7f]*").fullmatch
 
 
 class Kind(StrEnum):
@@ -71,7 +76,7 @@ def check_url(text: str, rules: Rules = PUBLIC) -> URL:
 
 def _parse(text: str) -> URL:
     refused = OutboundError(Kind.REFUSED, "The URL is not a plain absolute http(s) URL.")
-    if len(text) > MAX_URL_LENGTH or not text.isascii() or any(c <= " " or c == "\\" for c in text):
+    if len(text) > MAX_URL_LENGTH or not _is_plain(text):
         raise refused
     try:
         url = URL(text, encoded=True)

@@ -192,6 +192,12 @@ async def _once(request: ClientRequest, handler: ClientHandlerType) -> ClientRes
         raise aiohttp.ClientConnectionError("the connection was lost") from error
 
 
+@lru_cache(maxsize=64)
+def _timeout(limits: Limits) -> aiohttp.ClientTimeout:
+    """The total holds for connecting too."""
+    return aiohttp.ClientTimeout(total=limits.total_seconds, sock_read=limits.read_seconds)
+
+
 async def send(
     method: str,
     url: str,
@@ -203,9 +209,6 @@ async def send(
 ) -> Stream:
     """Ask, and return as soon as the answer's headers are there. Raises OutboundError."""
     target = egress.check_url(url, rules)
-    timeout = aiohttp.ClientTimeout(
-        total=limits.total_seconds, connect=limits.total_seconds, sock_read=limits.read_seconds
-    )
     try:
         answer = await _session().request(
             method,
@@ -213,7 +216,7 @@ async def send(
             headers=headers,
             data=body,
             allow_redirects=False,
-            timeout=timeout,
+            timeout=_timeout(limits),
             middlewares=() if method in _REPEATABLE else (_once,),
         )
     except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:

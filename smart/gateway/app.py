@@ -9,7 +9,7 @@ import logging
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 from django.conf import settings
@@ -69,18 +69,22 @@ def _request(scope: Scope, receive: Receive, slug: str) -> Request:
     )
 
 
-def _hsts() -> bytes:
+@lru_cache(maxsize=16)
+def _hsts(seconds: int) -> bytes:
     """As on Django's pages, which this lane does not pass (K8)."""
-    return f"max-age={settings.SECURE_HSTS_SECONDS}; includeSubDomains; preload".encode()
+    return f"max-age={seconds}; includeSubDomains; preload".encode()
+
+
+@lru_cache(maxsize=1024)
+def _encoded(name: str, value: str) -> tuple[bytes, bytes]:
+    return name.encode(), value.encode("latin-1", "replace")
 
 
 async def _send(send: Send, answer: Answer, request_id: str, *, is_head: bool) -> None:
-    headers = [
-        (name.encode(), value.encode("latin-1", "replace")) for name, value in answer.headers
-    ]
+    headers = [_encoded(name, value) for name, value in answer.headers]
     headers.append((b"x-request-id", request_id.encode()))
-    if settings.SECURE_HSTS_SECONDS:
-        headers.append((b"strict-transport-security", _hsts()))
+    if seconds := settings.SECURE_HSTS_SECONDS:
+        headers.append((b"strict-transport-security", _hsts(seconds)))
     if answer.status != 204:  # RFC 9110 8.6
         headers.append((b"content-length", str(len(answer.body)).encode()))
     with suppress(OSError):  # the client has gone; what it was answered is in the trail

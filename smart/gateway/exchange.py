@@ -19,8 +19,9 @@ _NOBODY: Final[frozenset[str]] = frozenset()
 class Exchange:
     """A permit with the server behind, the public FHIR base, and the memory it may hold.
 
-    `sealer` makes the links to further pages; `onward` and `self_url` are set where this request
-    is such a page. `ask_reach` is there where the permit has `user/` scopes.
+    `sealer` makes the links to further pages; `onward` is set where this request is such a
+    page, `self_url` for what is answered with a Bundle. `ask_reach` is there where the permit has
+    `user/` scopes.
     """
 
     permit: Permit

@@ -7,7 +7,7 @@ so that a refusal can name them.
 
 import re
 from dataclasses import replace
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import quote
 
 from smart.gateway import headers as header_rules
@@ -78,9 +78,20 @@ _WITHOUT_PARAMETERS: Final = frozenset(
         FhirInteraction.DELETE,
     }
 )
-_Route = tuple[FhirRequest, Methods]
-# The interaction of a route is chosen by method at the end; this stands in until then.
-_ANY: Final = FhirRequest(FhirInteraction.READ)
+
+
+class _Place(NamedTuple):
+    """What a path names: the members of a FhirRequest that follow its interaction."""
+
+    resource_type: str | None = None
+    resource_id: str | None = None
+    version_id: str | None = None
+    operation: str | None = None
+    target_type: str | None = None
+
+
+_Route = tuple[_Place, Methods]
+_SERVER: Final = _Place()
 
 
 def parse(method: str, raw_path: bytes | str, raw_query: bytes, headers: Headers) -> FhirRequest:
@@ -97,7 +108,7 @@ def parse(method: str, raw_path: bytes | str, raw_query: bytes, headers: Headers
     header_rules.check(method, headers)
     if method not in _METHODS:
         raise BadRequest(405, "not-supported", "FHIR has no such method.", allow=("GET", "HEAD"))
-    route, methods = _route(_segments(path))
+    place, methods = _route(_segments(path))
     interaction = methods.get("GET" if method == "HEAD" else method)
     if interaction is None:
         allow = tuple(methods) + (("HEAD",) if "GET" in methods else ())
@@ -105,10 +116,11 @@ def parse(method: str, raw_path: bytes | str, raw_query: bytes, headers: Headers
     found, is_format_given = query.take_format(query.pairs(raw_query))
     if not is_format_given:
         header_rules.check_accept(headers)
-    request = replace(route, interaction=interaction, is_head=method == "HEAD")
+    request = FhirRequest(interaction, *place, is_head=method == "HEAD")
     if interaction is FhirInteraction.SEARCH_SYSTEM and any(name == PAGE for name, _ in found):
         return _page(request, found)
-    return replace(request, parameters=_parameters(request, found))
+    parameters = _parameters(request, found)
+    return replace(request, parameters=parameters) if parameters else request
 
 
 def takes_form(method: str, request: FhirRequest) -> bool:
@@ -192,25 +204,25 @@ def _segments(path: bytes) -> list[str]:
 
 def _route(segments: list[str]) -> _Route:
     if len(segments) < 2 and (segments or [""])[0] in _SYSTEM:
-        return _ANY, _SYSTEM[(segments or [""])[0]]
+        return _SERVER, _SYSTEM[(segments or [""])[0]]
     first, *rest = segments
     if first.startswith("$") and not rest:
-        return _operation_route(_ANY, first)
+        return _operation_route(_SERVER, first)
     if first not in RESOURCE_TYPES:
         raise BadRequest(404, "not-found", "Unknown resource type; names are case-sensitive.")
-    return _type_route(replace(_ANY, resource_type=first), rest)
+    return _type_route(_Place(first), rest)
 
 
-def _type_route(base: FhirRequest, rest: list[str]) -> _Route:
+def _type_route(base: _Place, rest: list[str]) -> _Route:
     head = rest[0] if rest else ""
     if len(rest) < 2 and head in _TYPE:
         return base, _TYPE[head]
     if len(rest) == 1 and head.startswith("$"):
         return _operation_route(base, head)
-    return _instance_route(replace(base, resource_id=_id(head)), rest[1:])
+    return _instance_route(base._replace(resource_id=_id(head)), rest[1:])
 
 
-def _instance_route(base: FhirRequest, rest: list[str]) -> _Route:
+def _instance_route(base: _Place, rest: list[str]) -> _Route:
     match rest:
         case []:
             return base, _INSTANCE
@@ -219,22 +231,22 @@ def _instance_route(base: FhirRequest, rest: list[str]) -> _Route:
         case ["_history"]:
             return base, {"GET": FhirInteraction.HISTORY_INSTANCE}
         case ["_history", version]:
-            return replace(base, version_id=_id(version)), {"GET": FhirInteraction.VREAD}
+            return base._replace(version_id=_id(version)), {"GET": FhirInteraction.VREAD}
         case ["_history", version, name] if name.startswith("$"):
-            return _operation_route(replace(base, version_id=_id(version)), name)
+            return _operation_route(base._replace(version_id=_id(version)), name)
         case [target] if target == "*" or target in RESOURCE_TYPES:
             method = {"GET": FhirInteraction.COMPARTMENT_SEARCH}
-            return replace(base, target_type=target), method
+            return base._replace(target_type=target), method
         case [target, "_search"] if target == "*" or target in RESOURCE_TYPES:
             method = {"POST": FhirInteraction.COMPARTMENT_SEARCH}
-            return replace(base, target_type=target), method
+            return base._replace(target_type=target), method
     raise BadRequest(404, "not-found", "FHIR has no such URL.")
 
 
-def _operation_route(base: FhirRequest, name: str) -> _Route:
+def _operation_route(base: _Place, name: str) -> _Route:
     if not _operation(name):
         raise BadRequest(400, "invalid", "Not the name of an operation.")
-    return replace(base, operation=name), _OPERATION
+    return base._replace(operation=name), _OPERATION
 
 
 def _id(text: str) -> str:

@@ -166,8 +166,9 @@ async def _exchange(
     if permit.access is None:
         raise UpstreamFault("there is nothing to judge an answer by")
     base, request = caller.realm.base, question.request
-    sealer = None
+    sealer, self_url = None, question.self_url
     if request.interaction in _PAGED:
+        self_url = self_url or _self_url(request, permit, base)
         path, query = fhir_request.to_upstream(request)
         sealer = Sealer(
             key=await cursors.key_of(caller.tenant),
@@ -184,7 +185,7 @@ async def _exchange(
         server=server,
         base=base,
         lease=lease,
-        self_url=question.self_url or _self_url(request, permit, base),
+        self_url=self_url,
         sealer=sealer,
         onward=question.onward,
         ask_reach=_asker(caller, person) if person else None,

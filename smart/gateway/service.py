@@ -198,6 +198,8 @@ def _invalid(error: InvalidTokenError, realm: Realm) -> Answer:
 
 def _with(answer: Answer, extra: dict[str, str]) -> Answer:
     """The answer with CORS headers; `Vary` is one header (G50)."""
+    if not extra:
+        return answer
     headers = dict(answer.headers)
     for name, value in extra.items():
         lower = name.lower()

@@ -98,6 +98,8 @@ def per_patient(
     named = [one for one in patients_named(request, base) if one != event.patient]
     others = [*named[:_MAX_PATIENTS], *sorted(patients)]
     found = dict.fromkeys(one for one in (event.patient, *others) if one) or {"": None}
+    if list(found) == [event.patient]:
+        return (event,)
     return tuple(replace(event, patient=one) for one in found)
 
 

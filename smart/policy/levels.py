@@ -15,22 +15,25 @@ from smart.scopes.syntax import ClinicalScope, Interaction, Level, Scope
 
 #: The scope letters an interaction needs, all of them on its type (SCOP-03 to SCOP-07, SCOP-26).
 #: A batch has no scope of its own (SCOP-18).
-_LETTERS: Final[dict[FhirInteraction, str]] = {
-    FhirInteraction.READ: "r",
-    FhirInteraction.VREAD: "r",
-    FhirInteraction.HISTORY_INSTANCE: "r",
-    FhirInteraction.SEARCH_TYPE: "s",
-    FhirInteraction.SEARCH_POST: "s",
-    FhirInteraction.COMPARTMENT_SEARCH: "s",
-    FhirInteraction.HISTORY_TYPE: "s",
-    FhirInteraction.CREATE: "c",
-    FhirInteraction.UPDATE: "u",
-    FhirInteraction.PATCH: "u",
-    FhirInteraction.DELETE: "d",
-    FhirInteraction.CONDITIONAL_UPDATE: "us",
-    FhirInteraction.CONDITIONAL_PATCH: "us",
-    FhirInteraction.CONDITIONAL_DELETE: "ds",
-    FhirInteraction.OPERATION: "rs",
+_LETTERS: Final = {
+    interaction: tuple(Interaction(letter) for letter in letters)
+    for interaction, letters in {
+        FhirInteraction.READ: "r",
+        FhirInteraction.VREAD: "r",
+        FhirInteraction.HISTORY_INSTANCE: "r",
+        FhirInteraction.SEARCH_TYPE: "s",
+        FhirInteraction.SEARCH_POST: "s",
+        FhirInteraction.COMPARTMENT_SEARCH: "s",
+        FhirInteraction.HISTORY_TYPE: "s",
+        FhirInteraction.CREATE: "c",
+        FhirInteraction.UPDATE: "u",
+        FhirInteraction.PATCH: "u",
+        FhirInteraction.DELETE: "d",
+        FhirInteraction.CONDITIONAL_UPDATE: "us",
+        FhirInteraction.CONDITIONAL_PATCH: "us",
+        FhirInteraction.CONDITIONAL_DELETE: "ds",
+        FhirInteraction.OPERATION: "rs",
+    }.items()
 }
 
 
@@ -52,7 +55,7 @@ class Levels:
 
 def letters(request: FhirRequest) -> tuple[Interaction, ...]:
     """The scope letters a request needs on its type."""
-    return tuple(Interaction(letter) for letter in _LETTERS.get(request.interaction, ""))
+    return _LETTERS.get(request.interaction, ())
 
 
 def covers(scopes: Iterable[Scope], request: FhirRequest, level: Level) -> bool:

@@ -65,8 +65,8 @@ def covering(
         for scope in scopes
         if isinstance(scope, ClinicalScope)
         and (scope.resource_type == resource_type or scope.resource_type == ANY_TYPE)
-        and interaction in scope.interactions
         and (level is None or scope.level is level)
+        and interaction in scope.interactions
     )
 
 

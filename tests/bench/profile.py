@@ -82,8 +82,9 @@ def _refresh(token: str) -> str:
 
 
 async def _profiled(prepared: Any, name: str, requests: int) -> list[cProfile.Profile]:
+    from audit import loop_writer
     from authfi.asgi import application
-    from authfi.lib import database
+    from authfi.lib import database, outbound
 
     tokens: list[str] = []
     made = _scenarios(prepared, tokens)
@@ -96,6 +97,7 @@ async def _profiled(prepared: Any, name: str, requests: int) -> list[cProfile.Pr
         if name == "refresh":
             tokens.append(json.loads(body)["refresh_token"])
 
+    loop_writer.start()
     for _ in range(10):
         await one()
     # CPU time, not waiting: the same for a busy machine as for a quiet one.
@@ -107,6 +109,8 @@ async def _profiled(prepared: Any, name: str, requests: int) -> list[cProfile.Pr
         for _ in range(requests):
             await one()
         loop.disable()
+    loop_writer.stop()
+    await outbound.close()
     return [loop, thread]
 
 
