@@ -9,7 +9,9 @@ import secrets
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, Generic, TypeVar
+from functools import lru_cache
+from itertools import chain
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 from uuid import UUID, uuid4
 
 from django.db import DEFAULT_DB_ALIAS, connections, models
@@ -72,12 +74,16 @@ class Change:
 
     def run(self, **values: Any) -> int:
         """How many of the bound tenant's rows were changed. Raises TenantNotBoundError."""
-        made = self._made
-        if made is None:
-            made = self._made = _compiled(self._types, self._update)
-        cursor = _execute(made[0], made[1].filled(values))
+        text, places = self.made()
+        cursor = _execute(text, places.filled(values))
         with cursor:
             return int(cursor.rowcount)
+
+    def made(self) -> "tuple[str, _Places]":
+        """The statement and where its values go."""
+        if self._made is None:
+            self._made = _compiled(self._types, self._update)
+        return self._made
 
     def _update(self, values: dict[str, Any]) -> "tuple[str, _Places]":
         rows, changes = self._build(**values)
@@ -87,23 +93,69 @@ class Change:
         return text, _Places.found(params, values)
 
 
-def insert(row: TenantModel) -> None:
-    """INSERT a new row of the bound tenant. No signals are sent. Raises WrongTenantError."""
+class Step(NamedTuple):
+    """A change and its values."""
+
+    change: Change
+    values: dict[str, Any]
+
+
+def insert(row: TenantModel, *after: Step) -> bool:
+    """INSERT a new row of the bound tenant, if each change `after` which it comes hits a row.
+
+    True where it did; otherwise what stands after the change that hit nothing is not done either.
+    PostgreSQL is asked once for all of it. No signals are sent. Raises WrongTenantError.
+    """
     row.check_tenant()
     connection = connections[DEFAULT_DB_ALIAS]
+    made = _inserts.get(type(row)) or _inserts.setdefault(type(row), _Insert.of(row, connection))
     fields = row._meta.local_concrete_fields
-    text = _inserts.get(type(row))
-    if text is None:
+    params = [one.get_db_prep_save(one.pre_save(row, True), connection) for one in fields]
+    if after and connection.vendor == "postgresql":
+        steps = [change.made() for change, _ in after]
+        text = _joined(tuple(one for one, _ in steps), made)
+        before = [
+            places.filled(values) for (_, places), (_, values) in zip(steps, after, strict=True)
+        ]
+        with _execute(text, [*chain.from_iterable(before), *params]) as cursor:
+            is_done = bool(cursor.rowcount == 1)
+    else:
+        is_done = all(change.run(**values) for change, values in after)
+        if is_done:
+            _execute(made.text, params).close()
+    row._state.adding = not is_done
+    return is_done
+
+
+class _Insert(NamedTuple):
+    """The INSERT of a model's row, by VALUES; and its head with the same values, typed."""
+
+    text: str
+    head: str
+    typed: str
+
+    @classmethod
+    def of(cls, row: TenantModel, connection: Any) -> "_Insert":
+        fields = row._meta.local_concrete_fields
         query: Any = sql.InsertQuery(type(row))
         query.insert_values(fields, [row])
         ((text, _),) = query.get_compiler(DEFAULT_DB_ALIAS).as_sql()
-        _inserts[type(row)] = text
-    params = [one.get_db_prep_save(one.pre_save(row, True), connection) for one in fields]
-    _execute(text, params).close()
-    row._state.adding = False
+        typed = ", ".join(f"CAST(%s AS {one.db_type(connection)})" for one in fields)
+        return cls(text, text[: text.index(" VALUES ")], typed)
 
 
-_inserts: dict[type, str] = {}
+@lru_cache(maxsize=256)
+def _joined(changes: tuple[str, ...], last: _Insert) -> str:
+    """Each change as a step that needs the one before to have hit something."""
+    steps, needed = [], ""
+    for number, text in enumerate(changes):
+        needs = f" AND EXISTS (SELECT FROM {needed})" if needed else ""
+        needed = f"step{number}"
+        steps.append(f"{needed} AS ({text}{needs} RETURNING 1)")
+    return " ".join(("WITH", ", ".join(steps), last.head, "SELECT", last.typed, "FROM", needed))
+
+
+_inserts: dict[type, _Insert] = {}
 
 
 @dataclass(frozen=True, slots=True)

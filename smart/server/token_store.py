@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from authfi.accounts.models import Session
 from authfi.crypto import envelope
-from authfi.lib.compiled import Change, Query, insert
+from authfi.lib.compiled import Change, Query, Step, insert
 from smart.models import Application, Grant, RefreshToken
 from smart.models.handles import handle_digest, new_handle
 from tenants import policies
@@ -117,9 +117,13 @@ def find(raw: str, application: Application | None = None, *, lock: bool = False
     return Found(raw, row, cast("Any", row).has_session)
 
 
-def first(grant: Grant) -> str:
-    """The first refresh token of a grant; it lasts as long as the grant does unused."""
-    return _insert(grant, grant.expires_at)
+def first(grant: Grant, *after: Step) -> str | None:
+    """The first refresh token of a grant; it lasts as long as the grant does unused.
+
+    None where one of the changes `after` which it comes hit nothing.
+    """
+    raw = new_handle()
+    return raw if _insert(grant, grant.expires_at, raw, *after) else None
 
 
 def rotate(found: Found, now: datetime) -> str | None:
@@ -129,10 +133,15 @@ def rotate(found: Found, now: datetime) -> str | None:
     """
     successor, row, grant = new_handle(), found.row, found.grant
     expires_at = _expires_at(grant, now)
-    if not _prolong.run(key=grant.pk, lasts=str(grant.lasts), expires_at=expires_at):
-        return None
-    _use.run(key=row.pk, now=now, successor=_seal(found, successor))
-    return _insert(grant, expires_at, successor)
+    sealed = _seal(found, successor)
+    is_done = _insert(
+        grant,
+        expires_at,
+        successor,
+        Step(_prolong, {"key": grant.pk, "lasts": str(grant.lasts), "expires_at": expires_at}),
+        Step(_use, {"key": row.pk, "now": now, "successor": sealed}),
+    )
+    return successor if is_done else None
 
 
 def successor_of(found: Found, now: datetime) -> str | None:
@@ -160,18 +169,15 @@ def _expires_at(grant: Grant, now: datetime) -> datetime:
     return min(idle_end, grant.refresh_ends_at) if grant.refresh_ends_at else idle_end
 
 
-def _insert(grant: Grant, expires_at: datetime, raw: str | None = None) -> str:
-    raw = raw or new_handle()
-    insert(
-        RefreshToken(
-            token=handle_digest(_KIND, raw),
-            grant=grant,
-            application=grant.application,
-            user_id=cast("UUID", grant.user_id),
-            expires_at=expires_at,
-        )
+def _insert(grant: Grant, expires_at: datetime, raw: str, *after: Step) -> bool:
+    row = RefreshToken(
+        token=handle_digest(_KIND, raw),
+        grant=grant,
+        application=grant.application,
+        user_id=cast("UUID", grant.user_id),
+        expires_at=expires_at,
     )
-    return raw
+    return insert(row, *after)
 
 
 def _seal(found: Found, successor: str) -> str:

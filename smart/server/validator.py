@@ -12,7 +12,7 @@ from django.utils import timezone
 from oauth2_provider.oauth2_validators import OAuth2Validator
 
 from audit import events, record
-from authfi.lib.compiled import Change, Query
+from authfi.lib.compiled import Change, Query, Step
 from smart.grants import end_grants
 from smart.models import Application, AuthorizationCode, Grant
 from smart.models.handles import handle_digest
@@ -183,8 +183,11 @@ class SmartValidator(OAuth2Validator):
     def invalidate_authorization_code(
         self, client_id: str, code: str, request: Any, *args: Any, **kwargs: Any
     ) -> None:
-        """Mark it used; its row stays, so that a second use is noticed (O4)."""
-        if not _use_code.run(key=request.code_row.pk, now=timezone.now()):
+        """Mark it used; its row stays, so that a second use is noticed (O4).
+
+        `save_bearer_token` did so already where it stored a refresh token. Raises InvalidGrant.
+        """
+        if not request.grant.lasts and not _use_code.run(**_use_of(request.code_row).values):
             raise InvalidGrant("the code was used before")
 
     # Refresh tokens
@@ -321,6 +324,10 @@ def _check_code(row: AuthorizationCode, request: Any) -> None:
         raise InvalidGrant("code_verifier is missing or malformed")
 
 
+def _use_of(row: AuthorizationCode) -> Step:
+    return Step(_use_code, {"key": row.pk, "now": timezone.now()})
+
+
 def _end_reused(grant: Grant) -> None:
     """Somebody holds a copy: whoever it is, neither goes on (O13, REFR-12)."""
     actor = events.Actor.client(grant.application.client_id)
@@ -348,7 +355,10 @@ def _refresh_token(grant: Grant, request: Any) -> str:
     Raises InvalidGrant.
     """
     if not _is_refresh(request):
-        return token_store.first(grant)
+        raw = token_store.first(grant, _use_of(request.code_row))
+        if raw is None:
+            raise InvalidGrant("the code was used before")
+        return raw
     if request.successor is not None:
         token_store.forget_successor(request.found)
         return str(request.successor)

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from authfi.accounts.models import RoleAssignment, User
 from authfi.lib import tenancy
-from authfi.lib.compiled import Change, Query, insert
+from authfi.lib.compiled import Change, Query, Step, insert
 
 pytestmark = pytest.mark.spec("T1", "D15")
 
@@ -94,3 +94,33 @@ def test_a_row_is_inserted_as_by_save(mercy, lakeside):
         strange = RoleAssignment(user=ada, role="admin")
     with tenancy.bind(lakeside), pytest.raises(tenancy.WrongTenantError):
         insert(strange)
+
+
+def activity(is_active):
+    return Change(lambda key: (User.objects.filter(pk=key), {"is_active": is_active}), key=UUID)
+
+
+def test_a_row_comes_after_its_changes(mercy, lakeside):
+    activate, deactivate = activity(True), activity(False)
+    with tenancy.bind(mercy):
+        ada, eve = a_person(), a_person()
+        for role in ("doctor", "nurse"):
+            both = Step(activate, {"key": ada.pk}), Step(deactivate, {"key": eve.pk})
+            assert insert(RoleAssignment(user=ada, role=role), *both)
+        assert insert(RoleAssignment(user=ada, role="admin"), Step(deactivate, {"key": ada.pk}))
+        assert not User.objects.filter(is_active=True).exists()
+        assert ada.role_assignments.count() == 3
+    with tenancy.bind(lakeside):
+        stranger = Step(activate, {"key": ada.pk})
+        assert not insert(RoleAssignment(user=a_person(), role="doctor"), stranger)
+        assert not RoleAssignment.objects.exists()
+
+
+def test_after_a_change_that_hits_nothing_nothing_is_done(mercy):
+    deactivate = activity(False)
+    with tenancy.bind(mercy):
+        ada = a_person()
+        nobody, somebody = (Step(deactivate, {"key": key}) for key in (uuid4(), ada.pk))
+        assert not insert(RoleAssignment(user=ada, role="doctor"), nobody, somebody)
+        assert User.objects.get(pk=ada.pk).is_active
+        assert not RoleAssignment.objects.exists()
