@@ -29,7 +29,7 @@ demo: $(VENV)/.base ## Serve the demo; settings: HOST, PORT, DATA_DIR
 test: $(VENV)/.dev ## Run the suite on SQLite and PostgreSQL; ARGS="-k login" goes to pytest
 	@exec $(PY) -m tests.run $(ARGS)
 
-check: $(VENV)/.dev ## Format, lint, types, imports, migrations, deployment settings
+check: $(VENV)/.dev ## Format, lint, types, imports, marks, migrations, deployment settings
 	@exec $(PY) -m tests.check
 
 conformance: $(VENV)/.dev ## Print which test proves which requirement; writes docs/conformance.md

@@ -1,4 +1,4 @@
-"""Every check that runs no test: format, lint, types, imports, migrations, deployment settings.
+"""Every check that runs no test: format, lint, types, imports, marks, migrations, deployment.
 
 `make check` calls it. Runs them all, then names those that failed.
 """
@@ -37,6 +37,7 @@ def commands(folder: str) -> Iterator[tuple[str, tuple[str, ...], dict[str, str]
     yield "lint", (*MODULE, "ruff", "check", "."), {}
     yield "types", (*MODULE, "mypy", "."), test
     yield "imports", (str(BIN / "lint-imports"),), test
+    yield "conformance", (*MODULE, "tests.conformance", "--check"), {}
     yield "migrations", (*MANAGE, "makemigrations", "--check", "--dry-run"), test
     deploy = (*MANAGE, "check", "--deploy", "--fail-level", "WARNING")
     yield "deployment", deploy, production

@@ -164,6 +164,15 @@ def test_a_clinician_can_sign_in_without_a_patient(ada_flow):
     assert (claims["acr"], claims["amr"]) == ("aal2", ["otp", "pwd", "mfa"])
 
 
+@pytest.mark.spec("IDTK-10", "GRNT-02")
+def test_who_is_no_resource_has_no_fhir_user(flow, mercy):
+    sign_in(flow.client, a_person(mercy, "admin", fhir_user=None))
+    body = flow.exchange(flow.code(scope="openid fhirUser")).json()
+    assert body["scope"] == "openid"
+    assert "fhirUser" not in claims_of(body["id_token"])
+    assert "fhirUser" not in claims_of(body["access_token"])
+
+
 @pytest.mark.spec("STND-03", "EHRL-07")
 def test_patient_scopes_alone_bring_the_patient_into_context(pat_flow):
     body = pat_flow.exchange(pat_flow.code(scope="patient/Patient.rs")).json()

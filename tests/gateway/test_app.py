@@ -20,6 +20,13 @@ def test_the_patient_in_context_is_read(hospital, john):
     assert "set-cookie" not in reply.headers
 
 
+@pytest.mark.spec("RSVR-14", "SCOP-14")
+def test_the_patient_in_context_is_read_by_whoever_was_launched(hospital):
+    token = hospital.token("patient/Patient.r", fhir_user="Practitioner/123")
+    assert hospital.ask("/Patient/789", token).json["id"] == "789"
+    hospital.ask("/Patient/790", token).outcome(403, "forbidden")
+
+
 @pytest.mark.spec("RSVR-14")
 def test_an_encounter_of_the_patient_is_read(hospital, john):
     assert hospital.ask("/Encounter/enc-789-1", john).json["id"] == "enc-789-1"

@@ -19,7 +19,7 @@ from consent.models import Consent
 from smart import tokens
 from smart.models import Application, Grant, RefreshToken
 from smart.models.handles import handle_digest
-from smart.server import token_store
+from smart.server import client_auth, token_store
 from smart.server.endpoint import OAuthRequest
 from smart.server.token import token
 from tenants import policies, tasks
