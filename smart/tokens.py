@@ -17,6 +17,7 @@ from authfi.crypto import jose, signing
 from authfi.lib import database, tenancy
 from authfi.lib.tenancy import TenantRef
 from authfi.lib.transaction import transaction
+from authfi.lib.ttl import Ttl
 from smart import grants
 from smart.models import Application, Grant, RevokedToken
 from smart.scopes import match
@@ -36,8 +37,8 @@ SCOPES_ON_GRANT = "scope_on_grant"
 _LATEST = 253_402_300_799  # the last second a datetime can hold
 
 _Key = tuple[UUID, str, bytes]
-#: What was verified, and until when (monotonic) it need not be asked again.
-_verified: "OrderedDict[_Key, tuple[AccessToken, float]]" = OrderedDict()
+#: What was verified and need not be asked again.
+_verified: "Ttl[_Key, AccessToken]" = Ttl(LIVE_SECONDS, REMEMBERED)
 #: Token ids revoked by this process; the database knows them all.
 _revoked_here: OrderedDict[str, None] = OrderedDict()
 
@@ -185,16 +186,24 @@ async def aauthenticate(raw: str, *, tenant: TenantRef, audience: str) -> Access
     miss is one thread hop. Raises InvalidTokenError.
     """
     key = tenant.id, audience, digest(raw)
-    token, fresh_until = _verified.get(key, (None, 0.0))
-    if token is None or time.monotonic() >= fresh_until:
-        asked_at = time.monotonic()
-        token = await database.run(tenant, authenticate, raw, tenant=tenant, audience=audience)
-        _remember(_verified, key, (token, asked_at + LIVE_SECONDS))
+    hit = _verified.get_unless_due(key)
+    token = hit.value if hit else await _aasked(key, raw, tenant, audience)
     if is_dead_here(token):
         raise InvalidTokenError("the access was ended")
     if token.expires_at <= timezone.now():
         raise InvalidTokenError("the token has expired", is_expired=True)
     return token
+
+
+async def _aasked(key: _Key, raw: str, tenant: TenantRef, audience: str) -> AccessToken:
+    """`authenticate` by a thread, remembered. Raises InvalidTokenError."""
+    asked_at = time.monotonic()
+    try:
+        token = await database.run(tenant, authenticate, raw, tenant=tenant, audience=audience)
+    except InvalidTokenError:
+        _verified.forget(key)
+        raise
+    return _verified.put(key, token, asked_at)
 
 
 def is_dead_here(token: AccessToken) -> bool:

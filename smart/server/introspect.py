@@ -6,16 +6,16 @@ the same few bytes.
 """
 
 import time
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 from uuid import UUID
 
 from django.utils import timezone
 
 from audit import events, record
 from authfi.lib.tenancy import TenantRef
+from authfi.lib.ttl import Ttl
 from smart import tokens
 from smart.models import Application, Grant
 from smart.scopes.syntax import INTROSPECTION_SCOPE
@@ -32,10 +32,7 @@ from smart.server.validator import CONTEXT_MEMBERS
 from smart.tokens import AccessToken, InvalidTokenError
 from tenants.http import issuer, management_audience
 
-T = TypeVar("T")
-
 INACTIVE: Final = {"active": False}
-REMEMBERED: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +55,10 @@ class Told:
 
 
 _Key = tuple[UUID, bytes]
-#: Access tokens told within the last second, with the moment (monotonic) that ends it (INTR-12).
-_told: OrderedDict[_Key, tuple[Told, float]] = OrderedDict()
+#: Access tokens told within the last second (INTR-12).
+_told: Ttl[_Key, Told] = Ttl(tokens.LIVE_SECONDS)
 #: Apps that proved themselves by that Authorization header within the last second.
-_proven: OrderedDict[_Key, tuple[Reader, float]] = OrderedDict()
+_proven: Ttl[_Key, Reader] = Ttl(tokens.LIVE_SECONDS)
 _ASKED_WITH: Final = frozenset({"token", "token_type_hint"})
 
 
@@ -87,14 +84,14 @@ def from_memory(request: OAuthRequest) -> tuple[OAuthResponse, events.Event] | N
     within the last second; None where the database has to be asked."""
     if request.repeated or not request.form.keys() <= _ASKED_WITH:
         return None
-    tenant_id, now = request.tenant.id, time.monotonic()
-    reader, until = _proven.get((tenant_id, tokens.digest(request.authorization)), (None, 0.0))
-    if reader is None or now >= until:
+    tenant_id = request.tenant.id
+    reader = _proven.get_unless_due((tenant_id, tokens.digest(request.authorization)))
+    if reader is None:
         return None
-    told, until = _told.get((tenant_id, tokens.digest(request.form.get("token", ""))), (None, 0.0))
-    if told is None or now >= until or not _is_live(told):
+    told = _told.get_unless_due((tenant_id, tokens.digest(request.form.get("token", ""))))
+    if told is None or not _is_live(told.value):
         return None
-    return _answer(reader, told)
+    return _answer(reader.value, told.value)
 
 
 def _answer(reader: Reader, told: Told | None) -> tuple[OAuthResponse, events.Event]:
@@ -115,8 +112,7 @@ def _reader(request: OAuthRequest) -> Reader:
         raise InvalidClient("only an app that can prove itself may ask about tokens")
     reader = Reader(client.client_id, INTROSPECTION_SCOPE in client.scopes.split())
     key = request.tenant.id, tokens.digest(request.authorization)
-    _remember(_proven, key, reader, asked_at)
-    return reader
+    return _proven.put(key, reader, asked_at)
 
 
 def _bearer(tenant: TenantRef, raw: str) -> Reader:
@@ -137,12 +133,13 @@ def _find(tenant: TenantRef, raw: str) -> Told | None:
 def _access_token(tenant: TenantRef, raw: str) -> Told | None:
     """From memory where it was told within the last second, else by one statement."""
     key, now = (tenant.id, tokens.digest(raw)), time.monotonic()
-    told, until = _told.get(key, (None, 0.0))
-    if told is None or now >= until:
-        told = _read_access_token(tenant, raw)
-        if told is None:
-            return None
-        _remember(_told, key, told, now)
+    hit = _told.get(key)
+    told = hit.value if hit and not _told.is_due(hit) else _read_access_token(tenant, raw)
+    if told is None:
+        _told.forget(key)
+        return None
+    if not hit or told is not hit.value:
+        _told.put(key, told, now)
     return told if _is_live(told) else None
 
 
@@ -151,13 +148,6 @@ def _is_live(told: Told) -> bool:
     return (
         token is not None and token.expires_at > timezone.now() and not tokens.is_dead_here(token)
     )
-
-
-def _remember(memory: OrderedDict[_Key, tuple[T, float]], key: _Key, value: T, at: float) -> None:
-    memory[key] = value, at + tokens.LIVE_SECONDS
-    memory.move_to_end(key)
-    if len(memory) > REMEMBERED:
-        memory.popitem(last=False)
 
 
 def _read_access_token(tenant: TenantRef, raw: str) -> Told | None:

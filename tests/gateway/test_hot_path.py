@@ -3,12 +3,12 @@
 import asyncio
 import threading
 from collections import Counter
-from types import SimpleNamespace
 
 import pytest
 from django.db.backends.utils import CursorWrapper
 
 from authfi.lib import database, tenancy
+from authfi.lib.ttl import Ttl
 from smart import activation, tokens
 from tests import fhir_server
 from tests.fhir_server import Answer
@@ -18,7 +18,7 @@ from tests.gateway.conftest import ADMIN
 @pytest.fixture
 def token(hospital, monkeypatch):
     """A token in memory; the second for which that counts does not pass."""
-    monkeypatch.setattr(tokens, "time", SimpleNamespace(monotonic=lambda: 1.0e9))
+    monkeypatch.setattr(tokens, "_verified", Ttl(1.0e9))
     made = hospital.token()
     assert hospital.ask("/Patient/789", made).status == 200
     assert hospital.ask("/Observation?_count=1", made).status == 200

@@ -63,3 +63,31 @@ def test_many_threads_keep_it_bounded():
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(lambda n: known.put(n % 90, n), range(4000))) == list(range(4000))
     assert sum(known.get(n) is not None for n in range(90)) == 50
+
+
+def test_one_caller_looks_up_anew_what_is_due_while_others_go_on(clock):
+    known = ttl.Ttl[str, int](4)
+    known.put("a", 1)
+    clock[0] += 2.9
+    assert known.get_unless_due("a") == (100.0, 1)
+    clock[0] += 0.1
+    assert known.get_unless_due("a") is None
+    assert [known.get_unless_due("a") for _ in range(3)] == [(100.0, 1)] * 3
+    assert known.is_due(ttl.Remembered(100.0, 1))
+    known.put("a", 2)
+    assert known.get_unless_due("a") == (103.0, 2)
+    clock[0] += 3
+    assert [known.get_unless_due("a") for _ in range(2)] == [None, (103.0, 2)]
+
+
+@pytest.mark.parametrize("end", ["time", "forget", "clear"])
+def test_what_nobody_looked_up_anew_ends_all_the_same(clock, end):
+    known = ttl.Ttl[str, int](4)
+    known.put("a", 1)
+    clock[0] += 3
+    assert [known.get_unless_due("a") for _ in range(2)] == [None, (100.0, 1)]
+    if end == "time":
+        clock[0] += 1
+    else:
+        known.forget("a") if end == "forget" else known.clear()
+    assert known.get_unless_due("a") is None

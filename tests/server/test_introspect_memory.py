@@ -217,3 +217,18 @@ async def test_many_at_once(pat_flow, headers, token, mercy):
     found = await asyncio.gather(*(told(pat_flow, headers, token) for _ in range(20)))
     assert all(one["active"] for one in found)
     assert len(await of_trail(mercy)) == 21
+
+
+async def test_one_of_a_crowd_asks_the_database_before_the_second_is_over(
+    pat_flow, headers, token, hops, monkeypatch
+):
+    await told(pat_flow, headers, token)
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + tokens.LIVE_SECONDS * 0.9)
+    hops.clear()
+    found = await asyncio.gather(*(told(pat_flow, headers, token) for _ in range(8)))
+    assert all(one["active"] for one in found)
+    assert len(hops) <= 2  # for the caller and for the token
+    hops.clear()
+    assert (await told(pat_flow, headers, token))["active"]
+    assert hops == []
