@@ -367,7 +367,7 @@ def test_who_changed_since_the_launch_is_refused_at_sign_in(flow, dr_ada, app, m
         assert not Grant.objects.exists()
 
 
-@pytest.mark.spec("EHRL-12", "AUTZ-02", "GRNT-09", "DISC-27")
+@pytest.mark.spec("EHRL-12", "AUTZ-02", "GRNT-09")
 def test_a_clinicians_launch_delivers_everything(ada_flow, dr_ada, mercy):
     wanted = "launch openid fhirUser offline_access user/Patient.rs user/Observation.rs"
     app, secret = a_confidential_app(mercy, scopes=f"{wanted} launch/patient")

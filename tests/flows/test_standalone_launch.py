@@ -17,7 +17,8 @@ from tests.server.conftest import REDIRECT, answer_of, claims_of, refused, trail
 
 
 @pytest.mark.spec("STND-01", "STND-02", "AUTZ-01", "AUTZ-07", "AUTZ-14", "O5")
-@pytest.mark.spec("TOKN-10", "TOKN-12", "TOKN-13", "TOKN-14", "TOKN-17", "TOKN-19", "IDTK-11")
+@pytest.mark.spec("TOKN-10", "TOKN-12", "TOKN-13", "TOKN-14", "TOKN-17", "TOKN-19", "CAUT-01")
+@pytest.mark.spec("IDTK-11")
 def test_from_sign_in_to_token(flow, pat, mercy):
     going_on = flow.begin(nonce="n-1")
     at_login = flow.client.get(going_on)
