@@ -259,8 +259,12 @@ def _url(upstream: Upstream, path: str, query: str) -> str:
 
 
 def _headers(upstream: Upstream, asked: Mapping[str, str]) -> dict[str, str]:
-    """EHR-31: a request of our own; the caller adds only what FHIR needs."""
-    sent = {"accept": FHIR_JSON}
+    """EHR-31: a request of our own; the caller adds only what FHIR needs.
+
+    Answers are asked for anew: servers reuse the result of an equal search for a minute, so that a
+    search would miss what was just written, and find who has just left a care team.
+    """
+    sent = {"accept": FHIR_JSON, "cache-control": "no-cache"}
     sent |= {name.lower(): value for name, value in asked.items() if name.lower() in PASSED_ON}
     if request_id := requestinfo.current().request_id:
         sent["x-request-id"] = request_id

@@ -15,6 +15,8 @@ from smart.gateway.budget import Lease
 from smart.gateway.exchange import Exchange, Found
 from smart.gateway.outcomes import Answer, UpstreamFault
 from smart.gateway.rewrite import Rewriter
+from smart.policy.request import FhirRequest, SearchParameter
+from smart.policy.search_parameters import find
 
 #: The largest answer taken from an upstream (V3).
 MAX_BODY_BYTES: Final = 20 * 1024 * 1024
@@ -60,7 +62,29 @@ async def ask_permitted(exchange: Exchange) -> Reply:
     """What the upstream says to the permitted request, or to the page it goes on with."""
     if exchange.onward is not None:
         return await ask(exchange, exchange.onward.path, exchange.onward.query)
-    return await ask(exchange, *fhir_request.to_upstream(exchange.permit.request))
+    rewriter = rewriter_of(exchange.server.base_url, exchange.base)
+    return await ask(
+        exchange, *fhir_request.to_upstream(_behind(exchange.permit.request, rewriter))
+    )
+
+
+def _behind(request: FhirRequest, rewriter: Rewriter) -> FhirRequest:
+    """The search by the identifier systems and URLs that the upstream knows (G35)."""
+    return replace(
+        request,
+        parameters=tuple(
+            replace(one, values=tuple(rewriter.back(value) for value in one.values))
+            if _holds_urls(request, one)
+            else one
+            for one in request.parameters
+        ),
+    )
+
+
+def _holds_urls(request: FhirRequest, parameter: SearchParameter) -> bool:
+    """References are none of them: what they name was decided upon as it is."""
+    definition = find(request.resource_type or "", parameter.name)
+    return definition is not None and definition.type in ("token", "uri")
 
 
 async def whole_body(stream: Stream, lease: Lease) -> bytes:

@@ -2,7 +2,8 @@
 
 JSON is rewritten as text, so that numbers keep the precision they were written with (FHIR R4
 json 2.6.2). URLs below the upstream's base become URLs below this one. Where its host is named
-otherwise (identifier systems, for instance), this server's host takes its place.
+otherwise (identifier systems, for instance), this server's host takes its place. What apps send
+goes the way back, so that they write and search by the names that the upstream knows.
 """
 
 import re
@@ -25,6 +26,8 @@ _string_literal = re.compile(rb'"(?:[^"\\]|\\.)*"').sub
 # A base ends where a URL's next part, or the text around it, begins.
 _BEFORE: Final = rb"(?:(?<![\w.-])|(?<=%[0-9a-f]{2})|(?<=\\[bfnrt]))"
 _AFTER: Final = rb"(?=[/?#\"\s<>'&,;)|\\]|\Z)"
+#: Where our own URLs are that stand for none of the upstream's.
+_OWN_PATHS: Final = rb"(?!/t/)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +37,12 @@ class Rewriter:
     public: bytes
     upstream: bytes
     base: re.Pattern[bytes]
+    authority: bytes
     shown: tuple[bytes, ...]
     address: re.Pattern[bytes]
     instead: bytes
+    own_base: re.Pattern[bytes]
+    own_address: re.Pattern[bytes]
 
     @classmethod
     def between(cls, upstream: str, public: str) -> Self:
@@ -55,9 +61,14 @@ class Rewriter:
             public=public.rstrip("/").encode(),
             upstream=base,
             base=re.compile(re.escape(base) + _AFTER),
+            authority=authority.encode(),
             shown=shown,
             address=re.compile(_BEFORE + rb"(?:" + forms + rb")" + after, re.IGNORECASE),
             instead=instead.encode(),
+            own_base=re.compile(re.escape(public.rstrip("/").encode()) + _AFTER),
+            own_address=re.compile(
+                rb"\A(https?://)" + re.escape(instead.encode()) + _AFTER + _OWN_PATHS
+            ),
         )
 
     def json(self, raw: bytes) -> bytes:
@@ -67,9 +78,25 @@ class Rewriter:
             raw = _string_literal(_plain_literal, raw)
         return self._renamed(self._replaced(raw))
 
+    def text(self, text: str) -> str:
+        """One string out of a resource, as `json` would leave it."""
+        return self._renamed(self._replaced(text.encode())).decode()
+
     def url(self, text: str) -> str:
         """One URL or reference. Raises UpstreamFault (502) for what is no plain ASCII."""
         return self._renamed(self._replaced(_visible(text))).decode()
+
+    def back(self, text: str) -> str:
+        """A string of an app's as the upstream knows it: the reverse of what it is shown.
+
+        Below the FHIR base that is certain. Another URL on this server's host goes back where it
+        is all of the string, as an identifier's system is; one within a text may mean what it says.
+        """
+        raw = text.encode()
+        if self.instead not in raw and self.public not in raw:
+            return text
+        raw = self.own_base.sub(lambda _: self.upstream, raw)
+        return self.own_address.sub(lambda found: found[1] + self.authority, raw).decode()
 
     def headers(self, headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
         """The upstream's headers worth passing on; all others (Server, Set-Cookie) are dropped,

@@ -1,20 +1,24 @@
 """The resource in a request's body (security-checklist G22, G38, G39; FHIR R4 json).
 
 The bytes that came are never sent on: they are parsed without any leniency and written out anew,
-numbers with the digits they came with (R4 json 2.6.2).
+numbers with the digits they came with (R4 json 2.6.2), and strings as the server behind knows
+them: what an app read and sends back is stored as it stood (G35).
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
 
-from smart.gateway import strict_json
+from smart.gateway import fetch, strict_json
 from smart.gateway.headers import Headers
 from smart.gateway.outcomes import BadRequest
+from smart.gateway.write_upstream import Current
 from smart.policy.references import is_id
 from smart.policy.request import FhirInteraction, FhirRequest
+from smart.policy.write_rules import strings_of
 
 MAX_DEPTH: Final = 64
 _MEDIA_TYPES: Final = frozenset({"application/fhir+json", "application/json"})
@@ -58,6 +62,19 @@ def parse(raw: bytes, request: FhirRequest) -> Written:
     return Written(resource, _written_anew(raw))
 
 
+def behind(written: Written, before: Current | None, upstream_base: str, base: str) -> Written:
+    """The resource by the names of the server behind.
+
+    A string that stands there is written as it stands; of the others, URLs of this server that can
+    be told for certain go back to what they are shown in place of.
+    """
+    rewriter = fetch.rewriter_of(upstream_base, base)
+    stood = list(strings_of(before.resource if before else None))
+    shown = {rewriter.text(one): one for one in stood} | {one: one for one in stood}
+    text = _mapped(written.text, lambda one: shown.get(one) or rewriter.back(one))
+    return written if text == written.text else Written(strict_json.loads(text), text)
+
+
 def _check_names_url(resource: dict[str, Any], request: FhirRequest) -> None:
     if resource.get("resourceType") != request.resource_type:
         raise _bad("invalid", f"The resource in the body is no {request.resource_type}.")
@@ -83,8 +100,25 @@ def _is_within(value: object, levels: int) -> bool:
 
 def _written_anew(raw: bytes) -> bytes:
     """The same value as compact JSON; numbers keep their digits, which a float would lose."""
-    exact = json.loads(raw.decode(), parse_float=_digits, parse_int=_digits)
-    return orjson.dumps(exact)
+    return orjson.dumps(_exact(raw))
+
+
+def _mapped(raw: bytes, change: Callable[[str], str]) -> bytes:
+    """The same value as compact JSON, with every string in it changed."""
+    whole = _exact(raw)
+    waiting = [whole]
+    while waiting:
+        node = waiting.pop()
+        for name, one in list(node.items() if isinstance(node, dict) else enumerate(node)):
+            if isinstance(one, str):
+                node[name] = change(one)
+            elif isinstance(one, dict | list):
+                waiting.append(one)
+    return orjson.dumps(whole)
+
+
+def _exact(raw: bytes) -> Any:
+    return json.loads(raw.decode(), parse_float=_digits, parse_int=_digits)
 
 
 def _digits(text: str) -> orjson.Fragment:

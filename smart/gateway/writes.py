@@ -171,12 +171,13 @@ async def _checked(attempt: Attempt, person: Person | None, stack: ExitStack) ->
     before = None
     if request.interaction is not FhirInteraction.CREATE:
         before = await write_upstream.current(server, request, stack.enter_context(budget.lease()))
+    if written is not None:
+        written = write_body.behind(written, before, server.base_url, attempt.realm.base)
     reader = await _judged_images(attempt, allowed, person, server, before, written)
     if before is not None:
         _check_version(attempt, before)
-    await tokens.aauthenticate(
-        attempt.raw_token, tenant=attempt.tenant, audience=attempt.realm.base
-    )
+    base = attempt.realm.base
+    await tokens.aauthenticate(attempt.raw_token, tenant=attempt.tenant, audience=base)
     return _Ready(reader, server, person, rule, before, written)
 
 
@@ -257,11 +258,10 @@ async def _judged_images(
         patient = write_rules.subject_of(written.resource, bases) if written else None
         scopes = await _scopes(attempt, allowed, person, patient)
     if written is not None:
-        after = write_rules.subject_of(written.resource, bases)
-        standing = before.resource if before else None
-        deny = write_rules.refuse_image(written.resource, after, scopes, bases, standing)
-        if deny:
-            raise _denied(attempt, deny, _named(written.resource, allowed))
+        standing, image = before.resource if before else None, written.resource
+        after = write_rules.subject_of(image, bases)
+        if deny := write_rules.refuse_image(image, after, scopes, bases, standing):
+            raise _denied(attempt, deny, _named(image, allowed))
     return write_answer.reader_of(patient or "", scopes, bases, attempt.realm.base, server.base_url)
 
 

@@ -103,7 +103,7 @@ def refuse_image(
         return _deny("write.subject", "A resource cannot be moved to another patient.")
     if not scopes:
         return _deny("write.subject", "The resource is about a patient this token does not reach.")
-    if (bad := _bad_reference(resource, patient, bases)) is not None:
+    if (bad := _bad_reference(resource, patient, bases, before)) is not None:
         return _deny("write.reference", bad)
     if refusal := _refused_members(resource, before):
         return refusal
@@ -132,8 +132,14 @@ def _deny(rule: str, reason: str) -> Deny:
     return Deny(403, rule, reason, "forbidden")
 
 
-def _bad_reference(resource: dict[str, Any], patient: str, bases: Bases) -> str | None:
-    """What is wrong with the first reference that may not be written; None if all are well."""
+def _bad_reference(
+    resource: dict[str, Any], patient: str, bases: Bases, before: dict[str, Any] | None
+) -> str | None:
+    """What is wrong with the first reference that may not be written; None if all are well.
+
+    A URL that stands there already may stay: it opens nothing that it did not open before.
+    """
+    stood = frozenset(strings_of(before))
     contained = resource.get("contained")
     local = {
         str(one.get("id")): str(one.get("resourceType"))
@@ -141,10 +147,10 @@ def _bad_reference(resource: dict[str, Any], patient: str, bases: Bases) -> str 
         if isinstance(one, dict)
     }
     for node in _objects(resource):
-        if _is_reference(node) and (bad := _problem(node, patient, bases, local)):
+        if _is_reference(node) and (bad := _problem(node, patient, bases, local, stood)):
             return bad
         url = node.get("url")
-        if isinstance(url, str) and bases.resolve(url) is not None:
+        if isinstance(url, str) and url not in stood and bases.resolve(url) is not None:
             return "A link to a resource of this server cannot be written; use a reference."
     return None
 
@@ -160,6 +166,17 @@ def _objects(value: object) -> Iterator[dict[str, Any]]:
             waiting.extend(node)
 
 
+def strings_of(value: object) -> Iterator[str]:
+    """Every string in a value, members' names apart."""
+    waiting = [value]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, str):
+            yield node
+        elif isinstance(node, dict | list):
+            waiting.extend(node.values() if isinstance(node, dict) else node)
+
+
 def _is_reference(node: dict[str, Any]) -> bool:
     """A Reference, told from other elements by its members; when in doubt, yes."""
     if isinstance(node.get("reference"), str):
@@ -169,11 +186,15 @@ def _is_reference(node: dict[str, Any]) -> bool:
 
 
 def _problem(
-    reference: dict[str, Any], patient: str, bases: Bases, local: dict[str, str]
+    reference: dict[str, Any],
+    patient: str,
+    bases: Bases,
+    local: dict[str, str],
+    stood: frozenset[str],
 ) -> str | None:
     literal = reference.get("reference")
-    is_local = isinstance(literal, str) and literal.startswith("#")
-    if isinstance(literal, str) and not is_local and not _is_relative(literal, bases):
+    is_new = isinstance(literal, str) and not literal.startswith("#") and literal not in stood
+    if is_new and not _is_relative(str(literal), bases):
         return "References are written as [type]/[id]: no URLs, URNs or searches."
     named = bases.patient_named(reference, local)
     if named is Naming.NOBODY or named == patient:

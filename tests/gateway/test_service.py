@@ -220,7 +220,7 @@ def test_nothing_of_the_callers_headers_goes_upstream(clinic, upstream):
     assert asked.headers["authorization"] == "Bearer upstream-bearer-of-the-tests"
     assert set(asked.headers) == {
         *("host", "accept", "accept-encoding", "user-agent", "prefer"),
-        *("x-request-id", "authorization"),
+        *("x-request-id", "authorization", "cache-control"),
     }
     assert asked.headers["accept"] == "application/fhir+json"
 
