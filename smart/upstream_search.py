@@ -51,7 +51,7 @@ async def further(server: Upstream, resource_type: str, following: tuple[str, st
             for one in found
             if isinstance(one, dict) and one.get("resourceType") == resource_type
         ],
-        _next(bundle, server),
+        _next(bundle, server, path),
     )
 
 
@@ -71,13 +71,31 @@ async def pages(
         yield found
 
 
-def _next(bundle: Resource, server: Upstream) -> tuple[str, str] | None:
+def at_base(url: str, own_url: str, base: str, path: str) -> str:
+    """A link of an answer, below the base that the server was asked at.
+
+    A server behind a proxy may know itself by another address (HAPI's `server_address`). It shows
+    in the answer's `self` link, `own_url`, which ends with the path that was asked for.
+    """
+    own = own_url.partition("?")[0].rstrip("/").removesuffix("/_search")
+    stated = own.removesuffix(path).rstrip("/")
+    rest = url.removeprefix(stated)
+    if not own.endswith(path) or "://" not in stated or rest == url or rest[:1] not in ("/", "?"):
+        return url
+    return base + rest
+
+
+def _next(bundle: Resource, server: Upstream, path: str) -> tuple[str, str] | None:
     """Where the next page is; only below the server's own base (SSRF). Raises UpstreamError."""
     links = bundle.get("link", [])
-    for link in links if isinstance(links, list) else []:
-        if isinstance(link, dict) and link.get("relation") == "next":
-            return below(server, link.get("url"))
-    return None
+    urls = {
+        link.get("relation"): str(link.get("url"))
+        for link in (links if isinstance(links, list) else [])
+        if isinstance(link, dict)
+    }
+    if "next" not in urls:
+        return None
+    return below(server, at_base(urls["next"], urls.get("self", ""), server.base_url, path))
 
 
 def below(server: Upstream, url: object) -> tuple[str, str]:

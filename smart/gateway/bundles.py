@@ -91,10 +91,11 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A bundle taken apart; `onward` is the upstream's link to its next page."""
+    """A bundle taken apart; `onward` is the upstream's link to its next page, `own` to itself."""
 
     entries: tuple[Entry, ...]
     onward: str | None
+    own: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +122,8 @@ def open_bundle(body: bytes, kind: Literal["searchset", "history"]) -> Opened:
         for entry in bundle.entry
         if entry.search.mode != "outcome"
     )
-    onward = next((link.url for link in bundle.link if link.relation == "next"), None)
-    return Opened(entries, onward)
+    links = {link.relation: link.url for link in reversed(bundle.link)}
+    return Opened(entries, links.get("next"), links.get("self", ""))
 
 
 def searchset(

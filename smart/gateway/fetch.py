@@ -4,19 +4,21 @@ from dataclasses import dataclass, replace
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
-from typing import Final
+from typing import Final, Literal
 
 from django.utils import timezone
 
 from authfi.lib.outbound import Stream
 from smart import upstream
-from smart.gateway import fhir_request, outcomes
+from smart.gateway import bundles, fhir_request, outcomes
 from smart.gateway.budget import Lease
+from smart.gateway.bundles import Opened
 from smart.gateway.exchange import Exchange, Found
 from smart.gateway.outcomes import Answer, UpstreamFault
 from smart.gateway.rewrite import Rewriter
 from smart.policy.request import FhirRequest, SearchParameter
 from smart.policy.search_parameters import find
+from smart.upstream_search import at_base
 
 #: The largest answer taken from an upstream (V3).
 MAX_BODY_BYTES: Final = 20 * 1024 * 1024
@@ -35,16 +37,20 @@ _RETRY_MAX_SECONDS: Final = 3600
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What the upstream answered: a body only where it was a 200 (G36, EHR-35)."""
+    """What the upstream answered: a body only where it was a 200 (G36, EHR-35).
+
+    `path` is what was asked for, below the base.
+    """
 
     status: int
     headers: list[tuple[str, str]]
     body: bytes
+    path: str = ""
 
 
 async def ask(exchange: Exchange, path: str, query: str) -> Reply:
     """GET below the upstream's base. Raises UpstreamError, UpstreamFault, OverloadedError."""
-    method, form, sent = "GET", None, _STRICT
+    method, form, sent, asked = "GET", None, _STRICT, path
     if len(query) > _MAX_QUERY and "/" not in path and path:
         method, path, query, form, sent = "POST", f"{path}/_search", "", query.encode(), _FORM
     asking = upstream.request(exchange.server, method, path, query, sent, form, limits=LIMITS)
@@ -55,7 +61,17 @@ async def ask(exchange: Exchange, path: str, query: str) -> Reply:
         body = await whole_body(stream, exchange.lease)
     if len(body) > MAX_BODY_BYTES:
         raise UpstreamFault("the answer is too large")
-    return Reply(200, headers, body)
+    return Reply(200, headers, body, asked)
+
+
+def opened(exchange: Exchange, reply: Reply, kind: Literal["searchset", "history"]) -> Opened:
+    """The answer's bundle, with its link onward below the base that was asked. Raises
+    UpstreamFault for what is no bundle of that kind."""
+    found = bundles.open_bundle(reply.body, kind)
+    if found.onward is None:
+        return found
+    base = exchange.server.base_url
+    return replace(found, onward=at_base(found.onward, found.own, base, reply.path))
 
 
 async def ask_permitted(exchange: Exchange) -> Reply:

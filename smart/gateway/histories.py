@@ -17,7 +17,7 @@ async def answer(exchange: Exchange) -> Found:
     reply = await fetch.ask_permitted(exchange)
     if reply.status != 200:
         return fetch.without(reply, is_read=True)
-    opened = bundles.open_bundle(reply.body, "history")
+    opened = fetch.opened(exchange, reply, "history")
     access = await _reaching(exchange, opened)
     shown = _shown(opened.entries, access)
     if not shown and exchange.onward is None:

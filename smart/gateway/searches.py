@@ -63,7 +63,7 @@ async def _looked_through(exchange: Exchange, pages: int) -> _Seen | Found:
         return fetch.without(reply, is_read=False)
     limit = exchange.permit.limit
     while True:
-        opened = bundles.open_bundle(reply.body, "searchset")
+        opened = fetch.opened(exchange, reply, "searchset")
         seen.kept += await _judged(exchange, opened)
         seen.onward = opened.onward
         pages -= 1

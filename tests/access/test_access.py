@@ -302,6 +302,17 @@ def test_further_pages_are_read_until_all_is_known(clinic, nurse):
     assert "too many CareTeam resources" in verdict.reason
 
 
+@pytest.mark.spec("D16", "EHR-33")
+def test_a_server_that_knows_itself_by_another_address_is_looked_through(clinic, nurse):
+    tenant, server = clinic
+    theirs = "https://fhir.hospital.internal/r4"
+    first = bundle(a_team("1"), following=f"{theirs}?_getpages=2")
+    own = {"relation": "self", "url": f"{theirs}/CareTeam?patient=1"}
+    server.routes["CareTeam"] = Answer({**first, "link": [own, *first["link"]]})
+    server.routes[""] = Answer(bundle(a_team("2")))
+    assert allowed(opened(tenant, nurse, "1", "2", "3")) == {"1", "2"}
+
+
 @pytest.mark.spec("D16", "O19")
 def test_a_page_of_another_server_is_not_asked_for(clinic, nurse):
     tenant, server = clinic

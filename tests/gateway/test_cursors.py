@@ -240,6 +240,45 @@ def test_a_history_goes_on_behind_a_sealed_link(paged, upstream):
     followed(paged, next_link(first), token).outcome(502, "transient")
 
 
+@pytest.mark.spec("G34", "EHR-33")
+def test_a_server_that_knows_itself_by_another_address_is_paged_all_the_same(paged, upstream):
+    """HAPI's `server_address`: `self` shows it, and nothing of it is told or asked."""
+    theirs, token = "https://fhir.hospital.internal/r4", paged.token(patient="456")
+
+    def page(own, following):
+        links = [("self", own), ("next", following)] if following else [("self", own)]
+        said = [{"relation": name, "url": theirs + rest} for name, rest in links]
+        return Answer({**searchset(JANE).body, "link": said})
+
+    upstream.routes["Patient"] = page("/Patient?name=doe", "?_getpages=5")
+    first = paged.ask("/Patient?name=doe", token)
+    upstream.routes[""] = page("?_getpages=5", "/?_getpages=6&x=1")
+    second = followed(paged, next_link(first), token)
+    assert upstream.asked[-1].query == {"_getpages": ["5"]}
+    third = followed(paged, next_link(second), token)
+    assert upstream.asked[-1].query == {"_getpages": ["6"], "x": ["1"]}
+    assert all(b"hospital.internal" not in one.everything for one in (first, second, third))
+
+
+@pytest.mark.spec("G34", "O19")
+@pytest.mark.parametrize(
+    ("own", "following"),
+    [
+        ("https://a.example/r4/Patient", "https://b.example/r4?x=1"),
+        ("https://a.example/r4/Patient", "https://a.example/r4x?x=1"),
+        ("https://a.example/r4/Patient", "https://a.example/r4/../x"),
+        ("https://a.example/r4/Patient", "https://a.example/r4/%2e%2e/x"),
+        ("https://a.example/r4/Observation", "https://a.example/r4?x=1"),
+        ("/Patient", "/x?y=1"),
+        ("", "https://a.example/r4?x=1"),
+    ],
+)
+def test_no_other_link_leads_on(paged, upstream, own, following):
+    links = [{"relation": "self", "url": own}, {"relation": "next", "url": following}]
+    upstream.routes["Patient"] = Answer({**searchset(JANE).body, "link": links})
+    paged.ask("/Patient?name=doe", paged.token(patient="456")).outcome(502, "transient")
+
+
 def noise(length):
     """Hexadecimal text that cannot be made shorter than half."""
     digests = (hashlib.sha256(str(n).encode()).hexdigest() for n in range(length // 64))
