@@ -66,7 +66,8 @@ def _page(*methods: str) -> Callable[[View], View]:
                 except AuditUnavailableError:
                     response = _error_page(request, _("Nothing was changed."), status=503)
             response["Cache-Control"] = "no-store"
-            response["Referrer-Policy"] = "no-referrer"
+            if "Location" in response:  # an error page has the form that signs out
+                response["Referrer-Policy"] = "no-referrer"
             return response
 
         return wrapper

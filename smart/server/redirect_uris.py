@@ -31,7 +31,9 @@ def check_registrable(uri: str, *, in_development: bool) -> None:
     if parts.hostname != "localhost":
         raise UnusableURIError(f"{uri!r} must be https")
     if not in_development:
-        raise UnusableURIError(f"{uri!r}: localhost is for apps in development, use 127.0.0.1")
+        raise UnusableURIError(
+            f"{uri!r}: localhost is for apps in development: use 127.0.0.1, or add in_development"
+        )
 
 
 def is_registered(uri: str, registered: Iterable[str], *, in_development: bool) -> bool:

@@ -23,6 +23,7 @@ def no_redirect(response):
     assert response["Content-Type"].startswith("text/html")
     assert "Location" not in response
     assert response["Cache-Control"] == "no-store"
+    assert response["Referrer-Policy"] == "same-origin"  # else a browser's sign-out is refused
 
 
 @pytest.mark.spec("AUTZ-04", "AUTZ-05", "ERRS-01", "O3")

@@ -64,6 +64,7 @@ def test_without_one_the_person_is_asked(pat_flow, gone):
     page = ask(pat_flow, client_id="growth-chart", post_logout_redirect_uri=AFTER)
     assert page.status_code == 200
     assert "Growth Chart asks to sign you out" in page.content.decode()
+    assert f'href="{pat_flow.path}/">Stay signed in<' in page.content.decode()
     assert "https://app.example" in page["Content-Security-Policy"]
     assert is_signed_in(pat_flow)
     form = {"client_id": "growth-chart", "post_logout_redirect_uri": AFTER}
