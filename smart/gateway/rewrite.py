@@ -100,7 +100,8 @@ class Rewriter:
 
     def headers(self, headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
         """The upstream's headers worth passing on; all others (Server, Set-Cookie) are dropped,
-        and with them those that name its host in another way than by a URL below its base."""
+        and with them those that name its host in another way than by a URL below its base, or
+        another host: a server may know itself by an address of its own."""
         kept = []
         for name, value in headers:
             lower = name.lower()
@@ -108,7 +109,8 @@ class Rewriter:
                 continue
             shown = _visible(value)
             shown = self._replaced(shown) if lower in _URLS else shown
-            if self._renamed(shown) == shown:
+            is_ours = lower in _KEPT or b"//" not in shown or shown.startswith(self.public + b"/")
+            if is_ours and self._renamed(shown) == shown:
                 kept.append((lower, shown.decode()))
         return kept
 

@@ -121,6 +121,21 @@ def test_headers_are_an_allow_list():
     assert LOCAL.headers([("etag", '"127.0.0.1:9000"')]) == []
 
 
+@pytest.mark.spec("G35")
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://fhir.hospital.internal/r4/Patient/1/_history/1",
+        "//fhir.hospital.internal/r4/Patient/1",
+        f"{PUBLIC}.hospital.internal/Patient/1",
+        f"https://fhir.hospital.internal/?{PUBLIC}/Patient/1",
+    ],
+)
+def test_a_server_that_knows_itself_by_another_address_does_not_tell_it(url):
+    """HAPI puts its `server_address` into the Content-Location of every read."""
+    assert LOCAL.headers([("Content-Location", url), ("Location", url)]) == []
+
+
 def test_broken_strings_are_a_fault():
     with pytest.raises(UpstreamFault):
         LOCAL.json(rb'{"a":"\u00zz"}')
