@@ -8,10 +8,12 @@ settings, but stay empty: access tokens are signed statements, not rows.
 # The toolkit's fields are typed narrower than a swapped model may define them.
 # mypy: disable-error-code="assignment"
 
-from typing import ClassVar
+from typing import Any, ClassVar
 from uuid import uuid4
 
 from django.db import models
+from django.db.models.signals import post_delete, post_save
+from django.dispatch import Signal
 from oauth2_provider.models import (
     AbstractAccessToken,
     AbstractApplication,
@@ -23,6 +25,19 @@ from oauth2_provider.models import (
 
 from authfi.lib.models import BoundManager, TenantModel
 from authfi.lib.tenancy import bound_id
+
+#: Sent when this process changed, by whatever way, apps that were registered before.
+applications_changed = Signal()
+
+
+class ApplicationQuerySet(models.QuerySet["Application"]):
+    """Tells of changes that no model signal tells of."""
+
+    def update(self, **values: Any) -> int:
+        """As ever."""
+        changed = super().update(**values)
+        applications_changed.send(Application)
+        return changed
 
 
 class Application(TenantModel, AbstractApplication):
@@ -52,6 +67,10 @@ class Application(TenantModel, AbstractApplication):
     class State(models.TextChoices):
         ACTIVE = "active"
         SUSPENDED = "suspended"
+
+    objects: ClassVar[BoundManager["Application"]] = BoundManager.from_queryset(
+        ApplicationQuerySet
+    )()
 
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
     client_id = models.CharField(max_length=100)
@@ -94,6 +113,15 @@ class Application(TenantModel, AbstractApplication):
     def is_public(self) -> bool:
         """True for an app that cannot keep a secret."""
         return self.client_type == self.CLIENT_PUBLIC
+
+
+def _tell(sender: type, *, created: bool = False, **_: Any) -> None:
+    if not created:
+        applications_changed.send(sender)
+
+
+for _signal in (post_save, post_delete):
+    _signal.connect(_tell, sender=Application)
 
 
 class AuthorizationCode(TenantModel, AbstractGrant):

@@ -6,13 +6,21 @@ Public apps name themselves; apps with a secret send it by HTTP Basic, and no ot
 import base64
 import hmac
 import re
+import time
 from collections.abc import Mapping
 from contextlib import suppress
+from typing import Any, Final
 from urllib.parse import unquote
+from uuid import UUID
 
+from django.db import transaction
+
+from authfi.lib import tenancy
 from authfi.lib.compiled import Query
+from authfi.lib.ttl import Ttl
 from smart.models import Application
 from smart.models.handles import handle_digest
+from smart.models.oauth import applications_changed
 from smart.server.errors import InvalidClient, InvalidRequest
 
 _CLIENT_ID = re.compile(r"[A-Za-z0-9_.-]{1,100}")
@@ -24,6 +32,8 @@ _active = Query(
     ),
     client_id=str,
 )
+#: What other processes change is noticed within a second, like all that ends access (D3).
+_known: Final[Ttl[tuple[UUID, str], Application]] = Ttl(1.0)
 
 
 def authenticate(authorization: str, form: Mapping[str, str]) -> Application:
@@ -50,10 +60,18 @@ def authenticate(authorization: str, form: Mapping[str, str]) -> Application:
 
 
 def find(client_id: str) -> Application | None:
-    """The bound tenant's active app of that id."""
+    """The bound tenant's active app of that id, as it was within the last second.
+
+    It is shared with whoever asks besides: not to be changed.
+    """
     if not _CLIENT_ID.fullmatch(client_id):
         return None
-    return _active.first(client_id=client_id)
+    key = tenancy.current().id, client_id
+    if hit := _known.get(key):
+        return hit.value
+    asked_at = time.monotonic()
+    found = _active.first(client_id=client_id)
+    return _known.put(key, found, asked_at) if found else None
 
 
 def claimed(authorization: str, form: Mapping[str, str]) -> str:
@@ -96,3 +114,12 @@ def _basic(authorization: str) -> tuple[str, str]:
         raise InvalidClient("the Authorization header is malformed") from error
     client_id, _, secret = (unquote(part) for part in decoded.partition(":"))
     return client_id, secret
+
+
+def _forget(sender: object, **_: Any) -> None:
+    """At once for this transaction, and again when others can see the change."""
+    _known.clear()
+    transaction.on_commit(_known.clear)
+
+
+applications_changed.connect(_forget)

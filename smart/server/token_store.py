@@ -117,13 +117,17 @@ def find(raw: str, application: Application | None = None, *, lock: bool = False
     return Found(raw, row, cast("Any", row).has_session)
 
 
-def first(grant: Grant, *after: Step) -> str | None:
-    """The first refresh token of a grant; it lasts as long as the grant does unused.
-
-    None where one of the changes `after` which it comes hit nothing.
-    """
+def first(grant: Grant) -> str:
+    """The first refresh token of a grant; it lasts as long as the grant does unused."""
     raw = new_handle()
-    return raw if _insert(grant, grant.expires_at, raw, *after) else None
+    _insert(grant, grant.expires_at, raw)
+    return raw
+
+
+def first_after(grant: Grant, use: Step) -> str | None:
+    """`first`, once what it is given for was used up; None where that hit nothing."""
+    raw = new_handle()
+    return raw if _insert(grant, grant.expires_at, raw, use) else None
 
 
 def rotate(found: Found, now: datetime) -> str | None:

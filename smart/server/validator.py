@@ -355,7 +355,7 @@ def _refresh_token(grant: Grant, request: Any) -> str:
     Raises InvalidGrant.
     """
     if not _is_refresh(request):
-        raw = token_store.first(grant, _use_of(request.code_row))
+        raw = token_store.first_after(grant, _use_of(request.code_row))
         if raw is None:
             raise InvalidGrant("the code was used before")
         return raw

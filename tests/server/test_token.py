@@ -18,6 +18,7 @@ from audit.record import AuditUnavailableError
 from authfi.lib import tenancy
 from smart import tokens
 from smart.models import Application, AuthorizationCode, Grant
+from smart.server import client_auth
 from smart.server.endpoint import OAuthRequest
 from smart.server.token import token
 from tests.conftest import fresh_tenant
@@ -159,6 +160,18 @@ def test_a_suspended_app_gets_no_token(pat_flow, mercy):
     refused(pat_flow.exchange(code), "invalid_client", 401)
 
 
+@pytest.mark.spec("D3", "REGI-12")
+def test_an_app_that_was_in_memory_is_known_by_its_last_state(pat_flow, mercy, monkeypatch):
+    monkeypatch.setattr(client_auth._known, "seconds", 60.0)
+    assert pat_flow.exchange(pat_flow.code()).status_code == 200
+    code = pat_flow.code()
+    with tenancy.bind(mercy):
+        application = Application.objects.get()
+        application.state = Application.State.SUSPENDED
+        application.save()
+    refused(pat_flow.exchange(code), "invalid_client", 401)
+
+
 @pytest.mark.spec("O21")
 def test_the_code_is_not_in_the_database(pat_flow, mercy):
     code = pat_flow.code()
@@ -198,8 +211,9 @@ def statements(queries):
 
 
 @pytest.mark.spec("D15")
-def test_an_exchange_takes_few_statements(pat_flow, mercy):
-    pat_flow.exchange(pat_flow.code())  # keys are in memory now
+def test_an_exchange_takes_few_statements(pat_flow, mercy, monkeypatch):
+    monkeypatch.setattr(client_auth._known, "seconds", 60.0)
+    pat_flow.exchange(pat_flow.code())  # keys and the app are in memory now
     form = {
         "grant_type": "authorization_code",
         "code": pat_flow.code(),
@@ -211,9 +225,9 @@ def test_an_exchange_takes_few_statements(pat_flow, mercy):
         assert token(OAuthRequest(tenant=mercy, form=form)).status == 200
     taken = statements(queries)
     own = [sql for sql in taken if "audit_" not in sql]
-    # The app, BEGIN, the code with grant and person, its use, COMMIT.
-    assert len(own) == 5, own
-    assert len(taken) <= 8, taken
+    # BEGIN, the code with grant and person, its use, COMMIT.
+    assert len(own) == 4, own
+    assert len(taken) <= 7, taken
 
 
 # The request itself
