@@ -28,13 +28,26 @@ def end_access(*, consents: Collection[Consent], actor: events.Actor) -> None:
 def narrow_access(*, access: Access, chosen: Collection[Scope], actor: events.Actor) -> bool:
     """Leave each grant of an app what is chosen of it; False where that would leave nothing.
 
-    Its tokens open no more from now on, and the app hears of it at its next refresh. A remembered
-    decision allows no more than this either.
+    Its tokens open no more from now on, and the app hears of it at its next refresh. No decision
+    about this app and record that is in force allows more, remembered ones too. Consents are locked
+    before grants, as where a grant is made or a consent withdrawn: a grant that is being made is
+    waited for, and then found.
     """
     with transaction():
+        consents = list(
+            Consent.objects.select_for_update()
+            .filter(
+                application_id=access.consent.application_id,
+                user_id=access.consent.user_id,
+                patient_index=access.consent.patient_index,
+                state=Consent.State.ACTIVE,
+            )
+            .order_by("pk")
+        )
         grants = list(
-            Grant.objects.select_for_update()
-            .filter(pk__in=[grant.pk for grant in access.grants], ended_at__isnull=True)
+            Grant.objects.select_for_update(of=("self",))
+            .select_related("application")
+            .filter(consent__in=consents, ended_at__isnull=True, expires_at__gt=timezone.now())
             .order_by("pk")
         )
         kept = {grant.pk: _narrowed(grant, chosen) for grant in grants}
@@ -44,10 +57,9 @@ def narrow_access(*, access: Access, chosen: Collection[Scope], actor: events.Ac
             before, grant.scopes = grant.scopes, kept[grant.pk]
             if grant.scopes != before:
                 _keep(grant, before, actor)
-        for consent in {grant.consent_id: grant.consent for grant in access.grants}.values():
-            if consent:
-                allowed = match.intersect(parse_scopes(consent.scopes), chosen).granted
-                Consent.objects.filter(pk=consent.pk).update(scopes=format_scopes(allowed))
+        for consent in consents:
+            allowed = match.intersect(parse_scopes(consent.scopes), chosen).granted
+            Consent.objects.filter(pk=consent.pk).update(scopes=format_scopes(allowed))
     return True
 
 

@@ -14,7 +14,7 @@ from uuid import UUID, uuid4
 from django.utils import timezone
 
 from audit.events import Event, Outcome
-from audit.record import arecord
+from audit.record import AuditUnavailableError, arecord
 from authfi.lib.egress import Kind
 from authfi.lib.tenancy import TenantRef
 from smart import access, role_rules, tokens, upstream
@@ -332,7 +332,11 @@ def _refusal_events(
 
 
 async def _carried_out(attempt: Attempt, ready: _Ready) -> Answer:
-    """Intent, change, outcome, answer (V8). Raises AuditUnavailableError."""
+    """Intent, change, outcome, answer (V8). Raises AuditUnavailableError before the change only.
+
+    Where its outcome cannot be told nobody shall try again blindly: the change may stand, and the
+    sweep tells of it (V9).
+    """
     intent, text = uuid4(), ready.written.text if ready.written else None
     await intents.announce(attempt.tenant, intent, _intent_event(attempt, ready, intent))
     etag = ready.before.etag if ready.before else None
@@ -342,7 +346,10 @@ async def _carried_out(attempt: Attempt, ready: _Ready) -> Answer:
     if reply.result is Result.DONE and after.resource_id is None:
         reply = replace(reply, result=Result.UNKNOWN, reason="the upstream told no id")
     event = _outcome_event(attempt, ready, intent, reply, after)
-    await intents.conclude(attempt.tenant, intent, event)
+    try:
+        await intents.conclude(attempt.tenant, intent, event)
+    except AuditUnavailableError:
+        return outcomes.unknown_outcome()
     if reply.result is not Result.DONE:
         return write_answer.not_done(reply)
     wanted = write_answer.preferred(attempt.headers)

@@ -111,8 +111,10 @@ def _reader(request: OAuthRequest) -> Reader:
     if client.is_public:
         raise InvalidClient("only an app that can prove itself may ask about tokens")
     reader = Reader(client.client_id, INTROSPECTION_SCOPE in client.scopes.split())
-    key = request.tenant.id, tokens.digest(request.authorization)
-    return _proven.put(key, reader, asked_at)
+    if request.authorization:  # the memory knows callers by nothing else
+        key = request.tenant.id, tokens.digest(request.authorization)
+        _proven.put(key, reader, asked_at)
+    return reader
 
 
 def _bearer(tenant: TenantRef, raw: str) -> Reader:

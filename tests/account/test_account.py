@@ -2,8 +2,8 @@
 
 import re
 from datetime import timedelta
-from html import unescape
 from uuid import uuid4
+from html import unescape
 
 import pytest
 from django.db import connection
@@ -210,6 +210,24 @@ def test_narrowing_takes_effect_at_the_next_refresh(pats):
     assert details["left_out"] == {"fhirUser": "person", "patient/*.rs": "person"}
     assert details["actor"]["id"] == str(pats.grant.user_id)
     assert "View your health goals" in text_of(pats.client.get(pats.path))
+
+
+@pytest.mark.spec("REVO-05", "C3", "C7")
+def test_narrowing_reaches_older_decisions_that_are_remembered(pats):
+    with tenancy.bind(pats.flow.tenant):
+        now = Consent.objects.get()
+        facts = ("application_id", "user_id", "patient", "decision", "state", "scopes", "text_id")
+        older = Consent(**{name: getattr(now, name) for name in facts}, remember=True)
+        older.decided_at = now.decided_at - timedelta(days=9)
+        older.save(force_insert=True)
+    address = f"{pats.path}/apps/{pats.consent.pk}/change"
+    form = fields_of(pats.client.get(address))
+    form["scope"] = [scope for scope in form["scope"] if scope != "offline_access"]
+    assert pats.client.post(address, form)["Location"] == pats.path
+    with tenancy.bind(pats.flow.tenant):
+        kept = [consent.scopes.split() for consent in Consent.objects.all()]
+    assert len(kept) == 2
+    assert not any("offline_access" in scopes for scopes in kept)
 
 
 @pytest.mark.spec("REVO-05", "REFR-17")

@@ -90,14 +90,15 @@ def test_no_intent_no_write(ward, monkeypatch):
 
 
 @pytest.mark.spec("V8", "V9")
-def test_an_outcome_that_cannot_be_told_is_503_and_an_orphan(ward, monkeypatch):
+def test_an_outcome_that_cannot_be_told_is_unknown_and_an_orphan(ward, monkeypatch):
     def full(*_):
         raise AuditUnavailableError("full")
 
     with monkeypatch.context() as patch:
         patch.setattr(intents, "_conclude", full)
         reply = ward.create(ward.token(), PULSE)
-    reply.outcome(503, "transient")
+    reply.outcome(504, "timeout")
+    assert "retry-after" not in reply.headers, "the change was made: trying again makes two"
     (intent,) = ward.base.events(reply)
     assert (intent.code, intent.details["phase"]) == ("fhir.intent", "intent")
     with tenancy.bind(ward.base.tenant):
