@@ -2,8 +2,8 @@
 
 import re
 from datetime import timedelta
-from uuid import uuid4
 from html import unescape
+from uuid import uuid4
 
 import pytest
 from django.db import connection
