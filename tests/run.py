@@ -47,7 +47,8 @@ PASSES = (
 def pytest_command(select: tuple[str, ...], arguments: list[str]) -> list[str]:
     """One pytest run on both cores; a file stays together, so that it starts one browser."""
     colour = "yes" if sys.stdout.isatty() else "auto"
-    command = [sys.executable, "-m", "pytest", f"--color={colour}", "-n", "2", "--dist", "loadfile"]
+    spread = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
+    command = [sys.executable, "-m", "pytest", f"--color={colour}", *spread]
     return [*command, *select, *arguments]
 
 
