@@ -47,8 +47,7 @@ PASSES = (
 def pytest_command(select: tuple[str, ...], arguments: list[str]) -> list[str]:
     """One pytest run on both cores; a file stays together, so that it starts one browser."""
     colour = "yes" if sys.stdout.isatty() else "auto"
-    spread = ("-n", "2", "--dist", "loadfile", "--no-loadscope-reorder")
-    command = [sys.executable, "-m", "pytest", f"--color={colour}", *spread]
+    command = [sys.executable, "-m", "pytest", f"--color={colour}", "-n", "2", "--dist", "loadfile"]
     return [*command, *select, *arguments]
 
 
