@@ -1,11 +1,10 @@
 """The consent page: what an app asks for, and the person's answer (C1, C4, O7, O8)."""
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
-from csp.decorators import csp_update
-from django.http import HttpResponse, HttpResponseRedirect
+from django.http import HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -15,6 +14,7 @@ from django.views.decorators.http import require_http_methods
 from audit import events, record
 from authfi.accounts import signin
 from authfi.accounts.models import User
+from authfi.lib.going_on import SeeOther, let_forms_lead_to
 from consent import choices, forms, requests, services, wording
 from consent.choices import Selection
 from consent.forms import DecisionForm
@@ -48,12 +48,9 @@ def decide(request: TenantRequest, request_id: UUID) -> HttpResponse:
 def _page(
     request: TenantRequest, asked: ConsentRequest, selection: Selection, *, remember: bool = False
 ) -> HttpResponse:
-    # Chromium holds the whole chain of redirects after the form against `form-action`.
     context = {**_context(asked, selection), "remember": remember}
-    show = csp_update({"form-action": [asked.shown["redirect_origin"]]})(
-        lambda _: render(request, "consent/decide.html", context)
-    )
-    return cast("HttpResponse", show(request))
+    page = render(request, "consent/decide.html", context)
+    return let_forms_lead_to([asked.shown["redirect_origin"]], page)
 
 
 def _context(asked: ConsentRequest, selection: Selection) -> dict[str, Any]:
@@ -109,9 +106,7 @@ def _answer(
         # A second click on the same button is no second answer.
         if not error.is_same:
             return _already_decided(request)
-    response = HttpResponseRedirect(asked.return_path)
-    response.status_code = 303
-    return response
+    return SeeOther(asked.return_path)
 
 
 def _record_denied(

@@ -4,16 +4,15 @@ import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import wraps
-from typing import cast
 from urllib.parse import unquote, urlencode, urlsplit
 
-from csp.decorators import csp_update
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import get_script_prefix, reverse
 from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
 
 from authfi.accounts import sessions, signin
+from authfi.lib.going_on import let_forms_lead_to
 
 View = Callable[..., HttpResponse]
 
@@ -83,9 +82,8 @@ def allow_form_action(view: View) -> View:
     @wraps(view)
     def wrapper(request: HttpRequest) -> HttpResponse:
         origin = sessions.of(request).get(_FORM_ACTION)
-        if not origin:
-            return view(request)
-        return cast("HttpResponse", csp_update({"form-action": [origin]})(view)(request))
+        page = view(request)
+        return let_forms_lead_to([origin], page) if origin else page
 
     return wrapper
 

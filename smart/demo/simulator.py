@@ -8,9 +8,8 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, cast
 
-from csp.decorators import csp_update
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
@@ -19,6 +18,7 @@ from django.views.decorators.http import require_POST, require_safe
 from authfi.accounts import signin, stepup
 from authfi.accounts.models import CLINICAL_ROLES, User
 from authfi.accounts.people import roles_of
+from authfi.lib.going_on import SeeOther, let_forms_lead_to
 from smart import record_lines, upstream
 from smart.demo import charts
 from smart.launch import LaunchRefusedError, open_launch
@@ -99,9 +99,7 @@ def launch(request: HttpRequest, patient_id: str) -> HttpResponse:
         )
     except LaunchRefusedError as refused:
         return _chart(request, patient, refusal=refused.reason, status=409)
-    response = HttpResponseRedirect(opened.launch_url)
-    response.status_code = 303
-    return response
+    return SeeOther(opened.launch_url)
 
 
 def _chart(
@@ -120,12 +118,8 @@ def _chart(
         "refusal": refusal,
     }
     origins = sorted({origin_of(uri) for app in apps for uri in app.launch_uris.split()})
-
-    @csp_update({"form-action": origins})
-    def page(request: HttpRequest) -> HttpResponse:
-        return render(request, "demo/chart.html", context, status=status)
-
-    return cast("HttpResponse", page(request))
+    page = render(request, "demo/chart.html", context, status=status)
+    return let_forms_lead_to(origins, page)
 
 
 def _patient(patient_id: str) -> charts.Resource:

@@ -10,7 +10,7 @@ from typing import Final, cast
 from uuid import UUID
 
 from django.core.exceptions import RequestDataTooBig
-from django.http import HttpResponse, HttpResponseRedirect, UnreadablePostError
+from django.http import HttpResponse, UnreadablePostError
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -20,6 +20,7 @@ from audit import events, record
 from audit.record import AuditUnavailableError
 from authfi.accounts import sessions, signin, stepup
 from authfi.accounts.models import Session, User
+from authfi.lib.going_on import SeeOther
 from consent import requests, services
 from consent.models import Consent
 from smart.models import Application, AuthorizationRequest
@@ -98,7 +99,7 @@ def authorize(request: TenantRequest) -> HttpResponse:
     if seconds := limits.count_visit():
         return pages.too_many(request, seconds)
     kept = _keep(request, checked)
-    return _see_other(reverse("authorize-continue", kwargs={"request_id": kept.pk}))
+    return SeeOther(reverse("authorize-continue", kwargs={"request_id": kept.pk}))
 
 
 @_page("GET")
@@ -161,7 +162,7 @@ def _decide(request: TenantRequest, asked: granting.Pending) -> HttpResponse:
     except ToChooseError as missing:
         if "none" in asked.prompt:
             raise InteractionRequired("the person must choose a record") from missing
-        return _see_other(reverse(f"choose-{missing.choice}", args=[asked.kept.pk]))
+        return SeeOther(reverse(f"choose-{missing.choice}", args=[asked.kept.pk]))
     question = asked.kept.consent_request_id
     if question:
         answer = services.decision_of(question, user=user, session_digest=held.session_digest)
@@ -176,7 +177,7 @@ def _decide(request: TenantRequest, asked: granting.Pending) -> HttpResponse:
         raise ConsentRequired("the person must decide")
     if not (question and _is_open(question, user, held)):
         question = authorize_consent.ask(request, asked, offer, user).pk
-    return _see_other(reverse("consent", args=[question]))
+    return SeeOther(reverse("consent", args=[question]))
 
 
 def _is_open(question: UUID, user: User, held: signin.Assurance) -> bool:
@@ -320,12 +321,6 @@ def _record_denied(
             details=details or {},
         )
     )
-
-
-def _see_other(path: str) -> HttpResponse:
-    response = HttpResponseRedirect(path)
-    response.status_code = 303
-    return response
 
 
 def _error_page(request: TenantRequest, text: str, status: int = 400) -> HttpResponse:

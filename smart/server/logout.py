@@ -6,11 +6,10 @@ asked. The browser goes back only to a URI that the app registered for it (O9).
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Any, Final
 from urllib.parse import urlencode
 
-from csp.decorators import csp_update
-from django.http import HttpResponse, HttpResponseRedirect
+from django.http import HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -22,6 +21,7 @@ from oauthlib.common import add_params_to_uri
 from authfi.accounts import signin
 from authfi.crypto import jose, signing
 from authfi.lib import tenancy
+from authfi.lib.going_on import SeeOther, let_forms_lead_to
 from smart.models import Application
 from smart.server import client_auth, redirect_uris
 from tenants import pages
@@ -65,9 +65,7 @@ def end_session(request: TenantRequest) -> HttpResponse:
     except LogoutRefusedError as error:
         return _refused(request, str(error))
     if request.method == "POST":
-        response = HttpResponseRedirect(f"{reverse('end-session')}?{urlencode(values)}")
-        response.status_code = 303
-        return response
+        return SeeOther(f"{reverse('end-session')}?{urlencode(values)}")
     user = signin.person(request)
     if user is None or str(user.pk) == asked.subject:
         return _done(request, asked)
@@ -142,11 +140,8 @@ def _ask(request: TenantRequest, values: Mapping[str, str], asked: Asked) -> Htt
     }
     if not asked.redirect_uri:
         return render(request, "accounts/logout.html", context)
-    # Chromium holds the whole chain of redirects after the form against `form-action`.
-    show = csp_update({"form-action": [redirect_uris.origin_of(asked.redirect_uri)]})(
-        lambda _: render(request, "accounts/logout.html", context)
-    )
-    return cast("HttpResponse", show(request))
+    page = render(request, "accounts/logout.html", context)
+    return let_forms_lead_to([redirect_uris.origin_of(asked.redirect_uri)], page)
 
 
 def _refused(request: TenantRequest, reason: str) -> HttpResponse:

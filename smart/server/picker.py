@@ -9,9 +9,8 @@ from functools import wraps
 from typing import Any, cast
 from uuid import UUID
 
-from csp.decorators import csp_update
 from django import forms
-from django.http import HttpResponse, HttpResponseRedirect
+from django.http import HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils import timezone
@@ -24,6 +23,7 @@ from audit.record import AuditUnavailableError
 from authfi.accounts import signin, stepup
 from authfi.accounts.models import User
 from authfi.lib import outbound, tenancy
+from authfi.lib.going_on import SeeOther, let_forms_lead_to
 from smart import access, care_evidence, record_lines, upstream
 from smart.launch import own_record
 from smart.models import AuthorizationRequest
@@ -102,7 +102,7 @@ def _picker(page: Picker) -> Callable[..., HttpResponse]:
 
 
 def _open(request: TenantRequest, request_id: UUID, page: Picker) -> HttpResponse:
-    going_on = _see_other("authorize-continue", request_id)
+    going_on = _go_on(request_id)
     if stepup.require(request) is not None:
         return going_on
     kept = (
@@ -116,10 +116,8 @@ def _open(request: TenantRequest, request_id: UUID, page: Picker) -> HttpRespons
         return going_on
     asked = granting.Pending.of(kept)
     origin = redirect_uris.origin_of(asked.redirect_uri)
-    # Chromium holds the whole chain of redirects after the form against `form-action`.
-    shown = csp_update({"form-action": [origin]})(lambda _: page(request, asked))
     try:
-        return cast("HttpResponse", shown(request))
+        return let_forms_lead_to([origin], page(request, asked))
     except ChoiceRefusedError:
         return _refused(request)
     except AnsweredError:
@@ -133,7 +131,7 @@ def patient(request: TenantRequest, asked: granting.Pending) -> HttpResponse:
     """Search for a patient and choose one."""
     user = cast("User", request.user)
     if not patient_context.chooses_patient(user):
-        return _see_other("authorize-continue", asked.kept.pk)
+        return _go_on(asked.kept.pk)
     if request.method != "POST":
         return _patients(request, asked, user)
     if "cancel" in request.POST:
@@ -146,7 +144,7 @@ def patient(request: TenantRequest, asked: granting.Pending) -> HttpResponse:
         patient=request.POST.get("patient", ""),
         actor=_actor(request),
     )
-    return _see_other("authorize-continue", asked.kept.pk)
+    return _go_on(asked.kept.pk)
 
 
 @_picker
@@ -155,7 +153,7 @@ def encounter(request: TenantRequest, asked: granting.Pending) -> HttpResponse:
     user = cast("User", request.user)
     whose = own_record(user) or asked.kept.patient
     if not whose or not _may_open(user, str(whose)):
-        return _see_other("authorize-continue", asked.kept.pk)
+        return _go_on(asked.kept.pk)
     if request.method != "POST":
         return _visits(request, asked, str(whose))
     if "cancel" in request.POST:
@@ -166,7 +164,7 @@ def encounter(request: TenantRequest, asked: granting.Pending) -> HttpResponse:
         encounter=request.POST.get("encounter", ""),
         actor=_actor(request),
     )
-    return _see_other("authorize-continue", asked.kept.pk)
+    return _go_on(asked.kept.pk)
 
 
 def _may_open(user: User, whose: str) -> bool:
@@ -180,9 +178,7 @@ def _search(request: TenantRequest, asked: granting.Pending, user: User) -> Http
     if not form.is_valid():
         return _patients_page(request, asked, user, form, None, Cursor())
     sealed = picker_search.seal(Cursor(criteria=form.criteria()), asked.kept.pk)
-    response = HttpResponseRedirect(f"{request.path}?page={sealed}")
-    response.status_code = 303
-    return response
+    return SeeOther(f"{request.path}?page={sealed}")
 
 
 def _patients(request: TenantRequest, asked: granting.Pending, user: User) -> HttpResponse:
@@ -309,10 +305,9 @@ def _actor(request: TenantRequest) -> events.Actor:
     return signin.actor(cast("User", request.user), aal=signin.assurance(request).aal)
 
 
-def _see_other(name: str, request_id: UUID) -> HttpResponse:
-    response = HttpResponseRedirect(reverse(name, args=[request_id]))
-    response.status_code = 303
-    return response
+def _go_on(request_id: UUID) -> HttpResponse:
+    """Back to the kept request, which asks for what is still missing."""
+    return SeeOther(reverse("authorize-continue", args=[request_id]))
 
 
 def _refused(request: TenantRequest) -> HttpResponse:
