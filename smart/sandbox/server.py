@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import orjson
 from granian.constants import Interfaces
@@ -39,10 +39,9 @@ _START_SECONDS = 10
 _BASE_PATH = "/fhir"
 
 
-def create_app(store: Store, bearer: str) -> AsgiApp:
+def create_app(store: Store, bearer: str, pool: ThreadPoolExecutor) -> AsgiApp:
     """The ASGI application: `/fhir` for who knows the bearer, `/healthz` for everyone."""
     interactions = Interactions(store)
-    pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="sandbox")
     expected = f"Bearer {bearer}".encode()
 
     async def answer(scope: Scope, receive: Receive) -> Response:
@@ -163,8 +162,9 @@ def write_credentials(path: Path, content: dict[str, object]) -> None:
 async def serve(store: Store, host: str, port: int, credentials: Path) -> None:
     """Serve until SIGTERM or SIGINT; the credentials appear as soon as requests are answered."""
     bearer = secrets.token_urlsafe(32)
+    pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="sandbox")
     server = Server(
-        create_app(store, bearer),
+        create_app(store, bearer, pool),
         address=host,
         port=port,
         interface=Interfaces.ASGINL,
@@ -181,6 +181,7 @@ async def serve(store: Store, host: str, port: int, credentials: Path) -> None:
         await serving
     finally:
         _remove_credentials(credentials, bearer)
+        pool.shutdown(cancel_futures=True)  # what was begun is stored before the store is closed
 
 
 async def _wait_until_open(serving: "asyncio.Task[None]", host: str, port: int) -> None:
@@ -245,5 +246,18 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(f"sandbox: {error}")
 
 
+def _leave() -> NoReturn:
+    """End the process without taking the interpreter down; all of ours must be closed by now.
+
+    Threads of granian's runtime still live and may ask for the interpreter. Before Python 3.14 one
+    that asks while the interpreter finalizes is ended by unwinding its stack; through Rust that is
+    a panic, and the process would end by SIGABRT although everything went well.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
+
+
 if __name__ == "__main__":
     main()
+    _leave()

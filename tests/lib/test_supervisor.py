@@ -92,3 +92,19 @@ def test_a_signal_ends_the_supervisor_with_its_children(tmp_path):
         process.send_signal(signal.SIGTERM)
         assert process.wait(20) == 0
     wait_for(lambda: not is_running(int(noted.read_text())))
+
+
+def test_a_child_that_aborts_when_asked_to_end_is_an_end_like_any_other(supervisor):
+    code = "import os, signal, time; signal.signal(15, lambda *_: os.abort())"
+    child = supervisor.add("aborting", [sys.executable, "-c", f"{code}; time.sleep(60)"])
+    process = child.process
+    wait_for(lambda: _catches(process.pid, signal.SIGTERM))
+    supervisor.stop()
+    assert process.returncode == -signal.SIGABRT
+    assert child.process is process, "it was not started again"
+
+
+def _catches(pid, number):
+    with open(f"/proc/{pid}/status") as status:
+        caught = next(line for line in status if line.startswith("SigCgt"))
+    return bool(int(caught.split()[1], 16) >> (number - 1) & 1)

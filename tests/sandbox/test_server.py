@@ -47,6 +47,27 @@ def test_credentials_are_private_and_go_with_the_process(hospital_file, tmp_path
         assert not file.exists()
 
 
+def test_the_process_leaves_without_taking_the_interpreter_down(tmp_path, monkeypatch):
+    """Else a thread of granian's that asks for the interpreter meanwhile aborts the process."""
+    hooks, trace = tmp_path / "hooks", tmp_path / "finalized"
+    hooks.mkdir()
+    (hooks / "sitecustomize.py").write_text(
+        f"import atexit, pathlib; atexit.register(pathlib.Path({str(trace)!r}).touch)"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(hooks))
+    subprocess.run([sys.executable, "-c", ""], check=True)
+    assert trace.exists(), "the hook works"
+    trace.unlink()
+    with running(tmp_path / "x.sqlite3") as server:
+        server.call("PUT", "/Basic/kept", {"resourceType": "Basic", "id": "kept"})
+        server.process.terminate()
+        assert server.process.wait(timeout=10) == 0
+    assert not trace.exists()
+    opened = Store(tmp_path / "x.sqlite3")
+    assert [version.number for version in opened.history("Basic", "kept")] == [1]
+    opened.close()
+
+
 @pytest.mark.parametrize("path", ["/fhir/Patient/456", "/fhir/metadata", "/fhir", "/", "/nothing"])
 @pytest.mark.parametrize(
     "value", [None, "", "Bearer", "Bearer ", "Bearer wrong", "bearer {}", "Basic {}", "Bearer {}x"]
