@@ -1,42 +1,20 @@
 """The account pages in a browser: small and large, light and dark, judged by axe (C10)."""
 
-import re
-from urllib.parse import parse_qs
-
 import pytest
-from django.db import connections
-from playwright.sync_api import Page, Route
+from playwright.sync_api import Page
 
 from tests.account.conftest import Allowed
 from tests.browser import axe
+from tests.pages import ORIGIN, SIZES, is_not_cut_off, serve
 
 pytestmark = pytest.mark.browser
-
-ORIGIN = "http://localhost"  # browsers trust it as they trust https
-SIZES = [(320, 640), (1280, 900)]
 
 
 @pytest.fixture
 def browse(page: Page, pats: Allowed):
     """Opens a page of Pat's, served to Chromium by Django's own test client."""
 
-    def serve(route: Route) -> None:
-        try:
-            fulfil(route)
-        finally:
-            connections.close_all()  # Playwright calls in a context with connections of its own
-
-    def fulfil(route: Route) -> None:
-        request = route.request
-        path = request.url.removeprefix(ORIGIN)
-        if request.method == "POST":
-            response = pats.client.post(path, parse_qs(request.post_data or ""), follow=True)
-        else:
-            response = pats.client.get(path)
-        body = response.getvalue()
-        route.fulfill(status=response.status_code, headers=dict(response.items()), body=body)
-
-    page.route(re.compile(".*"), serve)
+    serve(page, pats.client, within="/account")
 
     def opened(path: str = "") -> Page:
         page.goto(f"{ORIGIN}{pats.path}{path}")
@@ -58,7 +36,7 @@ def test_axe_finds_nothing_and_nothing_is_cut_off(browse, pats, width, height, c
         page.set_viewport_size({"width": width, "height": height})
         page.emulate_media(color_scheme=colours, reduced_motion="reduce")
         assert axe(page) == []
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        assert is_not_cut_off(page)
         assert page.locator("h1").count() == 1
 
 

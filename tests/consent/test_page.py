@@ -1,47 +1,22 @@
 """The page in a browser: small and large, light and dark, by keyboard, judged by axe (C10)."""
 
-import re
-from urllib.parse import parse_qs
-
 import pytest
-from django.db import connections
-from playwright.sync_api import Page, Route
+from playwright.sync_api import Page
 
 from consent import requests
 from consent.models import Consent
 from tests.browser import axe
 from tests.consent.conftest import ALL_RECORDS, AWAY, CHANGE_ALLERGIES, VIEW_LABS, WHO
+from tests.pages import ORIGIN, SIZES, is_not_cut_off, serve, wait_until_gone_on
 
 pytestmark = pytest.mark.browser
-
-ORIGIN = "http://localhost"  # browsers trust it as they trust https
-SIZES = [(320, 640), (1280, 900)]
 
 
 @pytest.fixture
 def opened(page: Page, pat, ask, mercy):
     """The consent page, served to Chromium by Django's own test client."""
 
-    def serve(route: Route) -> None:
-        try:
-            fulfil(route)
-        finally:
-            connections.close_all()  # Playwright calls in a context with connections of its own
-
-    def fulfil(route: Route) -> None:
-        request = route.request
-        path = request.url.removeprefix(ORIGIN)
-        if request.method == "POST":
-            response = pat.client.post(path, parse_qs(request.post_data or ""))
-            if response.status_code == 303:
-                route.fulfill(body="<title>Answered</title>", content_type="text/html")
-                return
-        else:
-            response = pat.client.get(path)
-        body = response.getvalue()
-        route.fulfill(status=response.status_code, headers=dict(response.items()), body=body)
-
-    page.route(re.compile(".*"), serve)
+    serve(page, pat.client, within="/consent/")
     items = [VIEW_LABS, ALL_RECORDS, CHANGE_ALLERGIES, WHO, AWAY]
     withheld = [requests.Withheld("View your bills", "hospital")]
     asked = ask(pat, items=items, patient_name="Jane Doe", withheld=withheld)
@@ -65,14 +40,14 @@ def test_axe_finds_nothing(opened, width, height, colours):
     assert axe(opened) == []
     open_all(opened)
     assert axe(opened) == []
-    assert opened.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert is_not_cut_off(opened)
 
 
 @pytest.mark.spec("C10")
 @pytest.mark.parametrize(("width", "height"), SIZES)
 def test_nothing_is_cut_off(opened, width, height):
     opened.set_viewport_size({"width": width, "height": height})
-    assert opened.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert is_not_cut_off(opened)
     styles = opened.evaluate("getComputedStyle(document.querySelector('.button')).minHeight")
     assert styles != "auto"  # the style sheets arrived
 
@@ -109,7 +84,7 @@ def test_keyboard_alone_ticks_opens_and_answers(opened, decision):
     tab_to(opened, decision)
     assert opened.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
     opened.keyboard.press("Enter")
-    opened.wait_for_function("document.title === 'Answered'")
+    wait_until_gone_on(opened)
     consent = Consent.objects.get()
     assert consent.decision == decision
     if decision == "allow":

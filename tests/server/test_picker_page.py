@@ -1,24 +1,21 @@
 """The pickers in a browser: small and large, light and dark, by keyboard, judged by axe (C10)."""
 
 import re
-from urllib.parse import parse_qs
 
 import pytest
-from django.db import connections
-from playwright.sync_api import Page, Route
+from playwright.sync_api import Page
 
 from authfi.lib import tenancy
 from smart.models import AuthorizationRequest
 from tests.access.conftest import hospital, sandbox
 from tests.browser import axe
+from tests.pages import ORIGIN, SIZES, is_not_cut_off, serve, wait_until_gone_on
 from tests.server.picking import VISIT_SCOPE, a_flow
 
 __all__ = ["hospital", "sandbox"]
 
 pytestmark = pytest.mark.browser
 
-ORIGIN = "http://localhost"  # browsers trust it as they trust https
-SIZES = [(320, 640), (1280, 900)]
 PAGES = ["patient", "encounter"]
 
 
@@ -27,31 +24,7 @@ def flow(page: Page, hospital):
     """A nurse at the picker, served to Chromium by Django's own test client."""
     made = a_flow(hospital, "nurse")
 
-    def serve(route: Route) -> None:
-        try:
-            fulfil(route)
-        finally:
-            connections.close_all()  # Playwright calls in a context with connections of its own
-
-    def fulfil(route: Route) -> None:
-        request = route.request
-        path = request.url.removeprefix(ORIGIN)
-        if request.method == "POST":
-            form = parse_qs(request.post_data or "", keep_blank_values=True)
-            response = made.client.post(path, {name: values[0] for name, values in form.items()})
-            if response.status_code == 303:
-                # Redirects cannot be fulfilled; a page that goes on does the same.
-                onward = f'<meta http-equiv="refresh" content="0;url={response["Location"]}">'
-                is_search = "search" in form
-                body = onward if is_search else "<title>Chosen</title>"
-                route.fulfill(body=body, content_type="text/html")
-                return
-        else:
-            response = made.client.get(path)
-        body = response.getvalue()
-        route.fulfill(status=response.status_code, headers=dict(response.items()), body=body)
-
-    page.route(re.compile(".*"), serve)
+    serve(page, made.client, within="?page=")
     return made
 
 
@@ -84,7 +57,7 @@ def test_axe_finds_nothing_and_nothing_is_cut_off(opened, name, width, height, c
     page.set_viewport_size({"width": width, "height": height})
     page.emulate_media(color_scheme=colours, reduced_motion="reduce")
     assert axe(page) == []
-    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert is_not_cut_off(page)
     sizes = page.evaluate(
         "[...document.querySelectorAll('main .button')].map(e => e.getBoundingClientRect().height)"
     )
@@ -117,7 +90,7 @@ def test_keyboard_alone_searches_and_chooses(opened, flow):
     page.get_by_role("button", name="Choose Jane Doe").focus()
     assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
     page.keyboard.press("Enter")
-    page.wait_for_function("document.title === 'Chosen'")
+    wait_until_gone_on(page)
     assert kept(flow, going_on) == ("790", None)
 
 
@@ -142,5 +115,5 @@ def test_a_screen_reader_hears_whose_visit_it_is(opened, flow):
         ),
     )
     first.click()
-    page.wait_for_function("document.title === 'Chosen'")
+    wait_until_gone_on(page)
     assert kept(flow, going_on) == ("456", "enc-456-1")
