@@ -124,8 +124,7 @@ async def is_unbounded(tenant: TenantRef, person: Person) -> bool:
 
 def own_patient(person: Person) -> str | None:
     """The id of the person's own Patient, where that is who they are here."""
-    kind, _, patient = (person.fhir_user or "").partition("/")
-    return patient if kind == "Patient" and patient else None
+    return clinician_access.own_patient(person.fhir_user)
 
 
 def rules_of(person: Person) -> frozenset[Rule]:

@@ -17,6 +17,7 @@ from authfi.lib.transaction import transaction
 from smart import style
 from smart.models import Application, HealthcareModule, LaunchContext
 from smart.models.handles import handle_digest, new_handle
+from smart.policy.clinician_access import own_patient
 from smart.policy.references import is_id
 from smart.scopes.resource_types import RESOURCE_TYPES
 from tenants.http import fhir_base
@@ -119,8 +120,7 @@ def consume(launch: LaunchContext) -> None:
 
 def own_record(user: User) -> str | None:
     """The id of the person's own Patient, if that is who they are here."""
-    kind, _, patient = (user.fhir_user or "").partition("/")
-    return patient if kind == "Patient" and patient else None
+    return own_patient(user.fhir_user)
 
 
 def may_be_launched(user: User, patient: str | None) -> bool:

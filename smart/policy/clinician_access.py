@@ -51,6 +51,12 @@ class Evidence:
 NONE: Final = Evidence()
 
 
+def own_patient(fhir_user: str | None) -> str | None:
+    """The id of the person's own Patient, where that is who they are here."""
+    kind, _, patient = (fhir_user or "").partition("/")
+    return patient if kind == "Patient" and patient else None
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """May this person open this record: by which rule, and a reason for the audit trail."""
