@@ -17,6 +17,7 @@ from smart.gateway import fetch, outcomes, write_upstream
 from smart.gateway.headers import Headers
 from smart.gateway.outcomes import CONTENT_TYPE, PRIVATE_HEADERS, Answer, UpstreamFault
 from smart.gateway.rewrite import Rewriter
+from smart.gateway.write_headers import is_etag
 from smart.gateway.write_upstream import Reply, Result
 from smart.policy.facts import AnyOf
 from smart.policy.references import ID_PATTERN, Bases
@@ -34,7 +35,6 @@ _address = re.compile(
     rf"(?:^|/)([A-Z][A-Za-z]+)/({ID_PATTERN})(?:/_history/{ID_PATTERN})?\Z"
 ).search
 _http_date = re.compile(r"[A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{4} [0-9:]{8} GMT").fullmatch
-_etag = re.compile(r'(?:W/)?"[\x21\x23-\x7e]{1,200}"').fullmatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ def stored(reply: Reply, request: FhirRequest, reader: Reader) -> Stored:
     resource_id = request.resource_id or _located(reply, request) or resource.get("id")
     meta = resource.get("meta")
     meta = meta if isinstance(meta, dict) else {}
-    etag = _kept(reply.headers.get("etag", ""), _etag, reader) or _tag(meta.get("versionId"))
+    etag = _kept(reply.headers.get("etag", ""), is_etag, reader) or _tag(meta.get("versionId"))
     date = _kept(reply.headers.get("last-modified", ""), _http_date, reader)
     headers = {"etag": etag, "last-modified": date or _date(meta.get("lastUpdated"))}
     is_same = bool(resource) and resource["id"] == resource_id
@@ -149,7 +149,7 @@ def _kept(value: str, form: Callable[[str], object], reader: Reader) -> str:
 
 
 def _tag(version: object) -> str:
-    return f'W/"{version}"' if isinstance(version, str) and _etag(f'"{version}"') else ""
+    return f'W/"{version}"' if isinstance(version, str) and is_etag(f'"{version}"') else ""
 
 
 def _date(instant: object) -> str:

@@ -15,6 +15,9 @@ _NOT_OFFERED: Final = (b"if-none-match", b"if-unmodified-since", b"if-modified-s
 _tags = re.compile(r'(?:\s*(?:W/)?"[\x21\x23-\x7e]*"\s*(?:,|\Z))+').fullmatch
 _tag = re.compile(r'"([\x21\x23-\x7e]*)"')
 
+#: A whole entity tag as RFC 9110 8.8.3 has it, of a length to keep.
+is_etag: Final = re.compile(r'(?:W/)?"[\x21\x23-\x7e]{1,200}"').fullmatch
+
 
 def refusal(request: FhirRequest, headers: Headers) -> Deny | None:
     """403 for a conditional create, which is not offered (G23, SCOP-26)."""

@@ -5,7 +5,6 @@ came of it is one of five results; `UNKNOWN` is everything that does not say.
 """
 
 import hashlib
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -15,6 +14,7 @@ from smart import upstream
 from smart.gateway import fetch, strict_json
 from smart.gateway.budget import Lease, OverloadedError
 from smart.gateway.outcomes import UpstreamFault
+from smart.gateway.write_headers import is_etag
 from smart.policy.references import is_id
 from smart.policy.request import FhirInteraction, FhirRequest
 from smart.upstream import FHIR_JSON, Upstream, UpstreamError
@@ -27,7 +27,6 @@ _METHODS: Final = {
 #: Statuses that say the server does not do this at all, rather than not with this resource.
 _NOT_DONE_HERE: Final = frozenset({401, 403, 405, 407, 501})
 _GONE: Final = frozenset({404, 410})
-_is_etag = re.compile(r'(?:W/)?"[\x21\x23-\x7e]{1,200}"').fullmatch
 
 
 class Result(StrEnum):
@@ -142,7 +141,7 @@ def _path(request: FhirRequest) -> str:
 
 def _version(etag: str, resource: dict[str, Any]) -> str | None:
     """The resource's version as an entity tag; None where the server tells none."""
-    if _is_etag(etag):
+    if is_etag(etag):
         return etag
     meta = resource.get("meta")
     version = meta.get("versionId") if isinstance(meta, dict) else None
