@@ -4,20 +4,11 @@ Not R4's CompartmentDefinition: that also lets authors, performers, recorders an
 record that is about somebody else. Here only the paths of the subject of care own.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from enum import Enum, auto
 from typing import Any, Final
 
 from smart.policy.references import Bases, Key, Naming, is_id
-
-
-class Ownership(Enum):
-    """Whose a resource is: the patient's, (also) another patient's, or no patient's."""
-
-    OWN = auto()
-    FOREIGN = auto()
-    NONE = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,24 +218,6 @@ def needed_patients(
     if resource_type not in TABLE and resource_type not in READ_LIST:
         return None
     return found.owners | found.others
-
-
-def owner_check(
-    resource: dict[str, Any], patient: str, bases: Bases, known: Collection[Key] = ()
-) -> Ownership:
-    """Whose this resource is, seen from `patient` (a Patient id).
-
-    `known` are resources already judged the patient's; Provenance and Binary need them, since
-    they belong to whoever their targets belong to.
-    """
-    resource_type = resource.get("resourceType")
-    if not isinstance(resource_type, str) or resource_type not in TABLE:
-        return Ownership.NONE
-    own = frozenset({patient})
-    found = subjects_of(resource, bases, dict.fromkeys(known, own))
-    if not found.is_certain or not found.owners | found.others <= own:
-        return Ownership.FOREIGN
-    return Ownership.OWN if found.owners else Ownership.NONE
 
 
 def contains_nobody_else(resource: dict[str, Any], patient: str, bases: Bases) -> bool:

@@ -80,11 +80,6 @@ def covers(
     return bool(covering(scopes, resource_type, interaction, level))
 
 
-def supported_constraint(resource_type: str, constraint: Constraint) -> bool:
-    """Can the gateway judge this constraint? If not, its scope is left out (GRAN-09)."""
-    return constraints.is_supported(resource_type, constraint)
-
-
 def admits(scope: ClinicalScope, resource: Mapping[str, object]) -> bool:
     """Is this FHIR resource of the scope's type and does it meet all its constraints (GRAN-02)?
 

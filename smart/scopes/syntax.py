@@ -231,28 +231,6 @@ def to_uri(scope: Scope) -> str:
     return prefix + scope.text
 
 
-def from_uri(text: str) -> Scope:
-    """The scope a URI stands for, the inverse of `to_uri` (SCOP-23). Raises MalformedScope."""
-    if not _ABSOLUTE_URI.fullmatch(text):
-        raise MalformedScope(text, "not an absolute URI")
-    for prefix in (SMART_URI_PREFIX, OPENID_URI_PREFIX):
-        if text.startswith(prefix):
-            scope = parse_scope(text.removeprefix(prefix))
-            break
-    else:
-        return parse_scope(text)
-    if isinstance(scope, UnknownScope) or _uri_or_none(scope) != text:
-        raise MalformedScope(text, "no scope of SMART or OpenID Connect has this URI")
-    return scope
-
-
-def _uri_or_none(scope: Scope) -> str | None:
-    try:
-        return to_uri(scope)
-    except ValueError:
-        return None
-
-
 def _parse_clinical(text: str) -> ClinicalScope | UnknownScope:
     level, _, rest = text.partition("/")
     path, question, query = rest.partition("?")

@@ -11,10 +11,8 @@ from smart.policy.compartment import (
     CLOSED,
     READ_LIST,
     TABLE,
-    Ownership,
     contains_nobody_else,
     needed_patients,
-    owner_check,
     targets_of,
 )
 from smart.policy.references import bases_of
@@ -25,6 +23,7 @@ BASES = bases_of("https://auth.example/t/mercy/fhir", "http://127.0.0.1:9000/fhi
 A = {"reference": "Patient/A"}
 B = {"reference": "Patient/B"}
 DOCTOR = {"reference": "Practitioner/1"}
+ONLY_A = frozenset({"A"})
 
 OWNED_BY_PATH = sorted(name for name, row in TABLE.items() if row.owners)
 GUARDED = [(name, path) for name, row in TABLE.items() for path in row.guards]
@@ -43,8 +42,17 @@ def place(path: str, *references: object) -> dict[str, Any]:
     return {name: [place(rest, reference) for reference in references]}
 
 
-def owner(found: dict[str, Any], known: frozenset[tuple[str, str]] = frozenset()) -> Ownership:
-    return owner_check(found, "A", BASES, known)
+def needed(
+    found: dict[str, Any], known: frozenset[tuple[str, str]] = frozenset()
+) -> frozenset[str] | None:
+    """Whose records must be open for the resource to leave; `known` are A's."""
+    return needed_patients(found, BASES, dict.fromkeys(known, ONLY_A))
+
+
+def is_closed_to_a(found: dict[str, Any]) -> bool:
+    """Is the resource another's, another's too, or nobody can tell whose?"""
+    needs = needed(found)
+    return needs is None or "B" in needs
 
 
 def owned(resource_type: str, **members: Any) -> dict[str, Any]:
@@ -98,12 +106,12 @@ def test_rows_the_checklist_names(resource_type, owners):
 @pytest.mark.parametrize("resource_type", OWNED_BY_PATH)
 def test_own_foreign_and_shared(resource_type):
     (path,) = TABLE[resource_type].owners
-    assert owner(resource(resource_type, **place(path, A))) is Ownership.OWN
-    assert owner(resource(resource_type, **place(path, B))) is Ownership.FOREIGN
-    assert owner(resource(resource_type, **place(path, A, B))) is Ownership.FOREIGN
-    assert owner(resource(resource_type, **place(path, B, A))) is Ownership.FOREIGN
-    assert owner(resource(resource_type, **place(path, DOCTOR))) is Ownership.NONE
-    assert owner(resource(resource_type)) is Ownership.NONE
+    assert needed(resource(resource_type, **place(path, A))) == ONLY_A
+    assert needed(resource(resource_type, **place(path, B))) == frozenset({"B"})
+    assert needed(resource(resource_type, **place(path, A, B))) == frozenset({"A", "B"})
+    assert needed(resource(resource_type, **place(path, B, A))) == frozenset({"A", "B"})
+    assert needed(resource(resource_type, **place(path, DOCTOR))) is None
+    assert needed(resource(resource_type)) is None
 
 
 @pytest.mark.parametrize("resource_type", OWNED_BY_PATH)
@@ -115,16 +123,16 @@ def test_a_single_reference_counts_like_a_list_of_one(resource_type):
         single = {head: [{leaf: A}]}
     else:
         single = {path: A}
-    assert owner(resource(resource_type, **single)) is Ownership.OWN
+    assert needed(resource(resource_type, **single)) == ONLY_A
 
 
 @pytest.mark.parametrize(("resource_type", "path"), GUARDED)
 def test_guarded_paths_do_not_own_but_must_not_name_another(resource_type, path):
-    assert owner(resource(resource_type, **place(path, A))) is Ownership.NONE
-    assert owner(owned(resource_type, **place(path, A))) is Ownership.OWN
-    assert owner(owned(resource_type, **place(path, DOCTOR))) is Ownership.OWN
-    assert owner(owned(resource_type, **place(path, B))) is Ownership.FOREIGN
-    assert owner(owned(resource_type, **place(path, A, B))) is Ownership.FOREIGN
+    assert needed(resource(resource_type, **place(path, A))) is None
+    assert needed(owned(resource_type, **place(path, A))) == ONLY_A
+    assert needed(owned(resource_type, **place(path, DOCTOR))) == ONLY_A
+    assert is_closed_to_a(owned(resource_type, **place(path, B)))
+    assert is_closed_to_a(owned(resource_type, **place(path, A, B)))
 
 
 @pytest.mark.parametrize(
@@ -139,7 +147,7 @@ def test_guarded_paths_do_not_own_but_must_not_name_another(resource_type, path)
     ],
 )
 def test_guards_reach_nested_elements(resource_type, members):
-    assert owner(owned(resource_type, **members)) is Ownership.FOREIGN
+    assert is_closed_to_a(owned(resource_type, **members))
 
 
 @pytest.mark.spec("G13")
@@ -167,9 +175,9 @@ def test_guards_reach_nested_elements(resource_type, members):
     ],
 )
 def test_authors_performers_and_payers_neither_own_nor_disown(resource_type, members):
-    assert owner(owned(resource_type, **members)) is Ownership.OWN
+    assert needed(owned(resource_type, **members)) == ONLY_A
     as_a = {name: _as_a(value) for name, value in members.items()}
-    assert owner(resource(resource_type, **as_a)) is Ownership.NONE
+    assert needed(resource(resource_type, **as_a)) is None
 
 
 def _as_a(value: Any) -> Any:
@@ -182,15 +190,15 @@ def _as_a(value: Any) -> Any:
 
 def test_appointment_with_a_doctor_and_a_room_is_the_patients():
     actors = [{"actor": A}, {"actor": DOCTOR}, {"actor": {"reference": "Location/1"}}, {}]
-    assert owner(resource("Appointment", participant=actors)) is Ownership.OWN
+    assert needed(resource("Appointment", participant=actors)) == ONLY_A
 
 
 @pytest.mark.spec("G1", "G45")
 def test_patient_is_own_by_id_and_links_are_not_honoured():
     link = [{"other": A, "type": "replaces"}]
-    assert owner({"resourceType": "Patient", "id": "A"}) is Ownership.OWN
-    assert owner({"resourceType": "Patient", "id": "B", "link": link}) is Ownership.FOREIGN
-    assert owner({"resourceType": "Patient"}) is Ownership.FOREIGN
+    assert needed({"resourceType": "Patient", "id": "A"}) == ONLY_A
+    assert is_closed_to_a({"resourceType": "Patient", "id": "B", "link": link})
+    assert is_closed_to_a({"resourceType": "Patient"})
 
 
 @pytest.mark.spec("G33")
@@ -203,19 +211,20 @@ def test_types_that_belong_by_their_targets(resource_type):
         frozenset({("Observation", "1")}),
         frozenset({("Observation", "1"), ("Observation", "2")}),
     )
-    assert owner(both) is Ownership.NONE
-    assert owner(both, one) is Ownership.NONE
-    assert owner(both, all_known) is Ownership.OWN
-    assert owner(resource(resource_type, **place(path, A))) is Ownership.OWN
-    assert owner(resource(resource_type, **place(path, A, B)), all_known) is not Ownership.OWN
-    assert owner(resource(resource_type), all_known) is Ownership.NONE
+    assert needed(both) is None
+    assert needed(both, one) is None
+    assert needed(both, all_known) == ONLY_A
+    assert needed(resource(resource_type, **place(path, A))) == ONLY_A
+    assert needed(resource(resource_type, **place(path, A, B)), all_known) != ONLY_A
+    assert needed(resource(resource_type), all_known) is None
     foreign = {"reference": "https://evil.example/fhir/Observation/1"}
-    assert owner(resource(resource_type, **place(path, foreign)), all_known) is Ownership.NONE
+    assert needed(resource(resource_type, **place(path, foreign)), all_known) is None
 
 
 @pytest.mark.parametrize("resource_type", sorted((CLOSED | READ_LIST) - {"Person"}))
 def test_types_without_a_row_belong_to_nobody(resource_type):
-    assert owner(resource(resource_type, subject=A, patient=A)) is Ownership.NONE
+    expected: frozenset[str] | None = None if resource_type in CLOSED else frozenset()
+    assert needed(resource(resource_type, subject=A, patient=A)) == expected
 
 
 CONTAINED_PATIENT = {"resourceType": "Patient", "id": "A"}
@@ -239,7 +248,7 @@ CONTAINED_PATIENT = {"resourceType": "Patient", "id": "A"}
     ],
 )
 def test_contained_resources_of_others_close_the_whole(contained):
-    assert owner(resource("Observation", subject=A, contained=contained)) is Ownership.FOREIGN
+    assert is_closed_to_a(resource("Observation", subject=A, contained=contained))
     medication = resource("Medication", contained=contained)
     assert not contains_nobody_else(medication, "A", BASES)
 
@@ -252,7 +261,7 @@ def test_contained_resources_that_are_nobodys_or_the_patients_own_may_stay():
         {"resourceType": "Observation", "id": "o", "subject": A},
         {"resourceType": "Specimen", "id": "s"},
     ]
-    assert owner(resource("Observation", subject=A, contained=contained)) is Ownership.OWN
+    assert needed(resource("Observation", subject=A, contained=contained)) == ONLY_A
     assert contains_nobody_else(resource("Medication", contained=contained), "A", BASES)
 
 
@@ -260,16 +269,16 @@ def test_contained_resources_that_are_nobodys_or_the_patients_own_may_stay():
 def test_a_contained_subject_never_owns():
     local = {"reference": "#A"}
     found = resource("Observation", subject=local, contained=[CONTAINED_PATIENT])
-    assert owner(found) is Ownership.FOREIGN
+    assert is_closed_to_a(found)
     device = [{"resourceType": "Device", "id": "A"}]
     found = resource("Observation", subject=local, contained=device)
-    assert owner(found) is Ownership.NONE
-    assert owner(resource("Observation", subject=local)) is Ownership.FOREIGN
+    assert needed(found) is None
+    assert is_closed_to_a(resource("Observation", subject=local))
 
 
 @pytest.mark.parametrize("value", ["Patient/A", 7, [None], [[A]], {"reference": 7}, True])
 def test_malformed_subjects_are_foreign(value):
-    assert owner(resource("Observation", subject=value)) is Ownership.FOREIGN
+    assert is_closed_to_a(resource("Observation", subject=value))
 
 
 def test_search_parameters_that_name_the_owner_exist():
@@ -313,17 +322,16 @@ CONTAINED = st.none() | st.lists(
     MEMBERS,
     CONTAINED,
 )
-def test_a_record_is_ones_own_where_nobody_elses_has_to_be_open(kind, members, contained):
+def test_only_records_of_those_it_names_have_to_be_open(kind, members, contained):
     found = {"resourceType": kind, "id": "A", **members}
     found |= {} if contained is None else {"contained": contained}
-    needed = needed_patients(found, BASES)
-    is_own = owner_check(found, "A", BASES) is Ownership.OWN
-    assert is_own == (kind in TABLE and needed == frozenset({"A"}))
-    if needed is not None:
-        assert needed <= {"A", "B"}
-        assert kind not in CLOSED
-    if kind in READ_LIST and needed is not None:
-        assert contains_nobody_else(found, "A", BASES) == (needed <= {"A"})
+    needs = needed(found)
+    if needs is None:
+        return
+    assert needs <= {"A", "B"}
+    assert (kind in TABLE and needs) or kind in READ_LIST
+    if kind in READ_LIST:
+        assert contains_nobody_else(found, "A", BASES) == (needs <= ONLY_A)
 
 
 def test_only_what_belongs_by_its_targets_has_any():

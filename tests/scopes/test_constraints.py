@@ -3,8 +3,8 @@
 import pytest
 
 from smart.scopes import parameters
-from smart.scopes.constraints import Token, combine, implies, parse_tokens
-from smart.scopes.match import admits, admits_any, supported_constraint
+from smart.scopes.constraints import Token, combine, implies, is_supported, parse_tokens
+from smart.scopes.match import admits, admits_any
 from smart.scopes.resource_types import RESOURCE_TYPES
 from smart.scopes.syntax import ClinicalScope, Constraint, parse_scope
 
@@ -149,7 +149,7 @@ def test_parameters_look_at_their_element(text, resource):
     bare = {"resourceType": resource_type}
     assert admits(scope, {**bare, **resource})
     assert not admits(scope, bare)
-    assert all(supported_constraint(scope.resource_type, one) for one in scope.constraints)
+    assert all(is_supported(scope.resource_type, one) for one in scope.constraints)
 
 
 @pytest.mark.spec("GRAN-09")
@@ -181,7 +181,7 @@ def test_parameters_look_at_their_element(text, resource):
     ],
 )
 def test_unsupported_constraints_admit_nothing(resource_type, query):
-    assert not supported_constraint(resource_type, constraint(query))
+    assert not is_supported(resource_type, constraint(query))
     scope = clinical(f"patient/{resource_type}.rs?{query}")
     rich = observation((OC, "laboratory"), ("a", "b"), status="final", id="1")
     assert not admits(scope, rich)
