@@ -18,8 +18,11 @@ from authfi.lib.tenancy import TenantRef
 from smart import launch
 from smart.models import Application, HealthcareModule
 from smart.server.register import register_application
-from tests.cast import ADMIN, Person, a_person, let_patients_sign_in_with_a_password, sign_in
+from tests.accounts.conftest import dr_ada, pat
+from tests.cast import ADMIN, Person, sign_in
 from tests.forms import fields_of
+
+__all__ = ["dr_ada", "pat"]
 
 REDIRECT = "https://app.example/cb"
 LAUNCH = "https://app.example/launch?x=1"
@@ -194,19 +197,6 @@ def app(mercy):
     """Mercy's growth chart app; Mercy has a FHIR server."""
     connect(mercy)
     return an_app(mercy)
-
-
-@pytest.fixture
-def dr_ada(mercy):
-    """A doctor of Mercy."""
-    return a_person(mercy, "doctor", name="Ada Quimby", fhir_user="Practitioner/123")
-
-
-@pytest.fixture
-def pat(mercy):
-    """A patient of Mercy."""
-    let_patients_sign_in_with_a_password(mercy)
-    return a_person(mercy, "patient", mfa=False, name="Pat Lindqvist", fhir_user="Patient/789")
 
 
 @pytest.fixture

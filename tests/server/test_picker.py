@@ -96,31 +96,33 @@ def test_encounter_shows_patients_of_current_visits_and_refuses_others(hospital)
     assert granted(flow, path)["patient"] == "456"
 
 
-@pytest.mark.spec("STND-05", "D16")
-def test_list_shows_who_is_on_the_list_and_refuses_others(hospital):
+@pytest.fixture
+def listing(hospital):
+    """A nurse who opens the records on her list, which is Patient/1001."""
     set_rules(hospital, "list")
     flow = a_flow(hospital, "nurse")
     with tenancy.bind(hospital):
         patient_list.add(user=flow.person.user, patient="1001", actor=ADMIN)
-    path = picker_of(flow)
-    assert shown(flow.client.get(path)) == ["1001"]
-    assert refused(flow, path, patient="456")["rule"] == "list"
-    flow.choose(path, patient="1001")
-    assert granted(flow, path)["patient"] == "1001"
+    return flow
 
 
 @pytest.mark.spec("STND-05", "D16")
-def test_a_patient_taken_off_the_list_meanwhile_is_not_granted(hospital):
-    set_rules(hospital, "list")
-    flow = a_flow(hospital, "nurse")
+def test_list_shows_who_is_on_the_list_and_refuses_others(listing):
+    path = picker_of(listing)
+    assert shown(listing.client.get(path)) == ["1001"]
+    assert refused(listing, path, patient="456")["rule"] == "list"
+    listing.choose(path, patient="1001")
+    assert granted(listing, path)["patient"] == "1001"
+
+
+@pytest.mark.spec("STND-05", "D16")
+def test_a_patient_taken_off_the_list_meanwhile_is_not_granted(listing, hospital):
+    path = picker_of(listing)
+    listing.choose(path, patient="1001")
     with tenancy.bind(hospital):
-        patient_list.add(user=flow.person.user, patient="1001", actor=ADMIN)
-    path = picker_of(flow)
-    flow.choose(path, patient="1001")
-    with tenancy.bind(hospital):
-        patient_list.remove(user=flow.person.user, patient="1001", actor=ADMIN)
+        patient_list.remove(user=listing.person.user, patient="1001", actor=ADMIN)
     forget()
-    answer = answer_of(flow.client.get(path.rpartition("/")[0]))
+    answer = answer_of(listing.client.get(path.rpartition("/")[0]))
     assert answer["error"] == "access_denied"
 
 
