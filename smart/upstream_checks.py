@@ -83,18 +83,19 @@ def _check_address(found: Upstream) -> Check:
         url = egress.check_url(found.base_url, found.rules)
     except UpstreamError as error:
         return Check(name, False, str(error), "Give the https:// address of the FHIR base.")
-    if url.query_string or found.base_url.endswith("?"):
+    if "?" in url.target:
         return Check(name, False, "The URL has a query.", "Give the FHIR base without it.")
     own = urlsplit(settings.ORIGIN)
     own_port = own.port or (443 if own.scheme == "https" else 80)
-    same_host = url.host == own.hostname or (
-        egress.is_loopback(url.host or "") and egress.is_loopback(own.hostname or "")
+    server = url.origin
+    same_host = server.host == own.hostname or (
+        server.is_local and egress.is_loopback(own.hostname or "")
     )
-    if same_host and url.port == own_port:
+    if same_host and server.port == own_port:
         return Check(
             name, False, "The URL leads to AuthFI itself.", "Give the address of the FHIR server."
         )
-    if url.scheme == "https":
+    if server.scheme == "https":
         return Check(name, True, "https, with the server's certificate verified")
     return Check(name, True, "on this machine, where no TLS is needed")
 

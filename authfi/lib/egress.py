@@ -7,7 +7,6 @@ from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 from django.conf import settings
-from yarl import URL
 
 Address = IPv4Address | IPv6Address
 
@@ -18,8 +17,15 @@ _CARRIERS = tuple(
 )
 
 
-#: ASCII without blanks, control characters that end a line, and the backslash.
-_is_plain = re.compile(r"[!-\[\]-\x7f]*").fullmatch
+#: Scheme and authority, then path and query: ASCII without blanks, controls, backslash, fragment
+#: or user information (RFC 3986).
+_parts = re.compile(
+    r"(https?://[a-z0-9._:\[\]-]+)((?:[/?][!\"$-\[\]-~]*)?)", re.IGNORECASE
+).fullmatch
+_authority = re.compile(
+    r"(https?)://(?:([a-z0-9][a-z0-9._-]*)|\[([0-9a-f:.]+)\])(?::([0-9]{1,5}))?"
+).fullmatch
+_PORTS = {"http": 80, "https": 443}
 
 
 class Kind(StrEnum):
@@ -54,38 +60,72 @@ class Rules:
 PUBLIC = Rules()
 
 
-def check_url(text: str, rules: Rules = PUBLIC) -> URL:
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """A server to ask. `address` is its host where that is one, `is_local` this machine."""
+
+    scheme: str
+    host: str
+    port: int
+    address: Address | None
+    is_local: bool
+
+    @property
+    def authority(self) -> str:
+        """What the Host header says (RFC 9110 7.2)."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == _PORTS[self.scheme] else f"{host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Url:
+    """An address that may be asked: the server, and path and query as they stand in the request."""
+
+    origin: Origin
+    target: str
+
+
+def check_url(text: str, rules: Rules = PUBLIC) -> Url:
     """The URL, ready to be asked; names are judged later, when they are resolved.
 
     Raises OutboundError (refused).
     """
     url = _parse(text)
-    host = url.host or ""
-    local = is_loopback(host)
-    if local and not rules.loopback:
-        raise OutboundError(Kind.REFUSED, "The URL leads to this machine.")
-    if url.scheme != "https" and not (local and url.scheme == "http"):
+    origin = url.origin
+    if origin.is_local:
+        if not rules.loopback:
+            raise OutboundError(Kind.REFUSED, "The URL leads to this machine.")
+        return url
+    if origin.scheme != "https":
         raise OutboundError(Kind.REFUSED, "The URL does not begin with https://.")
-    if not local and not rules.any_port and url.port != 443:
+    if not rules.any_port and origin.port != 443:
         raise OutboundError(Kind.REFUSED, "The URL names a port other than 443.")
-    literal = _literal(host)
-    if literal is not None and not local:
-        check_address(literal)
+    if origin.address is not None:
+        check_address(origin.address)
     return url
 
 
-def _parse(text: str) -> URL:
-    refused = OutboundError(Kind.REFUSED, "The URL is not a plain absolute http(s) URL.")
-    if len(text) > MAX_URL_LENGTH or not _is_plain(text):
-        raise refused
-    try:
-        url = URL(text, encoded=True)
-        complete = url.absolute and url.scheme in ("http", "https") and bool(url.host) and url.port
-    except ValueError:
-        raise refused from None
-    if not complete or "@" in url.raw_authority or "#" in text:
-        raise refused
-    return url
+def _parse(text: str) -> Url:
+    found = _parts(text) if len(text) <= MAX_URL_LENGTH else None
+    origin = _origin(found[1]) if found else None
+    if found is None or origin is None:
+        raise OutboundError(Kind.REFUSED, "The URL is not a plain absolute http(s) URL.")
+    target = found[2]
+    return Url(origin, target if target.startswith("/") else f"/{target}")
+
+
+@lru_cache(maxsize=1024)
+def _origin(text: str) -> Origin | None:
+    """The server that scheme and authority name; what names none is None."""
+    found = _authority(text.lower())
+    if found is None:
+        return None
+    scheme, host = found[1], found[2] or found[3]
+    port = int(found[4]) if found[4] else _PORTS[scheme]
+    address = _literal(host)
+    if not 0 < port < 65_536 or (found[3] and address is None):
+        return None
+    return Origin(scheme, host, port, address, is_loopback(host))
 
 
 def is_loopback(host: str) -> bool:

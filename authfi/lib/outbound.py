@@ -8,33 +8,25 @@ cookies not kept, proxies of the environment not used.
 import asyncio
 import atexit
 import os
-import socket
 import ssl
 import threading
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
-from ipaddress import ip_address
 from types import TracebackType
 from typing import Any, Self, TypeVar
 from weakref import WeakKeyDictionary
 
-import aiohttp
-from aiohttp import ClientHandlerType, ClientRequest, ClientResponse
-from aiohttp.abc import AbstractResolver, ResolveResult
-from django.conf import settings
-from multidict import CIMultiDict, CIMultiDictProxy
-
 from authfi.lib import egress
-from authfi.lib.egress import Kind, OutboundError, Rules
+from authfi.lib.egress import Kind, OutboundError, Rules, Url
+from authfi.lib.http_answer import Answer
+from authfi.lib.http_connection import Connection
+from authfi.lib.http_pool import Pool
 
 T = TypeVar("T")
 
 USER_AGENT = "AuthFI"
-KEEP_ALIVE_SECONDS = 30.0
+#: What may be sent twice when a kept connection was lost before a byte of its answer came.
 _REPEATABLE = frozenset({"GET", "HEAD"})
-# The AEAD suites of TLS 1.2 with forward secrecy; those of TLS 1.3 all are.
-_TLS12_CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +43,10 @@ SHORT = Limits()
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """A complete answer. Redirects arrive here as what they are, a status 3xx."""
+    """A complete answer. Redirects arrive here as what they are, a status 3xx.
+
+    Names of `headers` are in lower case, the values of repeated ones make one list.
+    """
 
     status: int
     headers: Mapping[str, str]
@@ -61,8 +56,9 @@ class Response:
 class Stream:
     """An answer whose body is still to be read; close it, or use it in `async with`."""
 
-    def __init__(self, answer: aiohttp.ClientResponse, max_bytes: int) -> None:
+    def __init__(self, answer: Answer, connection: Connection, max_bytes: int) -> None:
         self._answer = answer
+        self._connection = connection
         self._max_bytes = max_bytes
 
     @property
@@ -71,23 +67,28 @@ class Stream:
         return self._answer.status
 
     @property
-    def headers(self) -> CIMultiDictProxy[str]:
-        """Header fields; names compare without regard to case."""
+    def headers(self) -> dict[str, str]:
+        """Header fields; names are in lower case, the values of repeated ones make one list."""
         return self._answer.headers
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """The body as it comes. Raises OutboundError (too_large, timeout, bad_answer)."""
-        if (self._answer.content_length or 0) > self._max_bytes:
+        answer, total = self._answer, 0
+        if int(answer.headers.get("content-length", 0)) > self._max_bytes:
             raise _too_large()
-        total = 0
-        try:
-            async for chunk in self._answer.content.iter_any():
+        while True:
+            if chunk := answer.take():
+                self._connection.resume(answer)
                 total += len(chunk)
                 if total > self._max_bytes:
                     raise _too_large()
                 yield chunk
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise _translated(error) from error
+            elif answer.error is not None:
+                raise answer.error
+            elif answer.is_complete:
+                return
+            else:
+                await answer.more()
 
     async def read(self, max_bytes: int | None = None) -> bytes:
         """The whole body, at most `max_bytes` of it if that is less. Raises as `chunks`."""
@@ -96,8 +97,8 @@ class Stream:
         return b"".join([chunk async for chunk in self.chunks()])
 
     def close(self) -> None:
-        """Done with it: a body read to its end gives its connection back, others are cut."""
-        self._answer.close()
+        """Done with it: unless the body has come to its end, the connection is cut."""
+        self._connection.drop(self._answer)
 
     async def __aenter__(self) -> Self:
         return self
@@ -111,91 +112,7 @@ class Stream:
         self.close()
 
 
-class _Resolver(AbstractResolver):
-    """Resolves a name and refuses it if any of its addresses is not allowed (O19)."""
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
-        """Raises OutboundError (refused), OSError."""
-        if egress.is_loopback(host):  # allowed or not when the URL was checked
-            return [_result(host, "127.0.0.1", port), _result(host, "::1", port)]
-        loop = asyncio.get_running_loop()
-        found = await loop.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM)
-        addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
-        for address in addresses:
-            egress.check_address(ip_address(address.partition("%")[0]))
-        return [_result(host, address, port) for address in addresses]
-
-    async def close(self) -> None:
-        """Nothing is kept."""
-
-
-def _result(name: str, address: str, port: int) -> ResolveResult:
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    return ResolveResult(
-        hostname=name,
-        host=address,
-        port=port,
-        family=family,
-        proto=socket.IPPROTO_TCP,
-        flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
-    )
-
-
-@lru_cache(maxsize=1)
-def tls_context() -> ssl.SSLContext:
-    """Certificates verified, TLS 1.2 with AEAD at least (K8). `SSL_CERT_FILE` adds own roots."""
-    context = ssl.create_default_context()
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_ciphers(_TLS12_CIPHERS)
-    return context
-
-
-_sessions: WeakKeyDictionary[asyncio.AbstractEventLoop, aiohttp.ClientSession] = WeakKeyDictionary()
-
-
-def _session() -> aiohttp.ClientSession:
-    """The pooled session of the running loop, made when first needed."""
-    loop = asyncio.get_running_loop()
-    session = _sessions.get(loop)
-    if session is None or session.closed:
-        connector = aiohttp.TCPConnector(
-            limit=settings.UPSTREAM_CONNECTIONS,
-            # One silent server leaves room for the others.
-            limit_per_host=max(1, settings.UPSTREAM_CONNECTIONS // 2),
-            resolver=_Resolver(),
-            use_dns_cache=False,
-            ssl=tls_context(),
-            keepalive_timeout=KEEP_ALIVE_SECONDS,
-        )
-        session = _sessions[loop] = aiohttp.ClientSession(
-            connector=connector,
-            cookie_jar=aiohttp.DummyCookieJar(),
-            auto_decompress=False,
-            trust_env=False,
-            headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity"},
-        )
-    return session
-
-
-async def _once(request: ClientRequest, handler: ClientHandlerType) -> ClientResponse:
-    """Sends a request that changes something once: whether a lost one arrived is not known.
-
-    The client itself would repeat PUT and DELETE on the loss of a kept connection.
-    """
-    try:
-        return await handler(request)
-    except aiohttp.ClientConnectorError:
-        raise
-    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
-        raise aiohttp.ClientConnectionError("the connection was lost") from error
-
-
-@lru_cache(maxsize=64)
-def _timeout(limits: Limits) -> aiohttp.ClientTimeout:
-    """The total holds for connecting too."""
-    return aiohttp.ClientTimeout(total=limits.total_seconds, sock_read=limits.read_seconds)
+_pools: WeakKeyDictionary[asyncio.AbstractEventLoop, Pool] = WeakKeyDictionary()
 
 
 async def send(
@@ -208,24 +125,70 @@ async def send(
     limits: Limits = SHORT,
 ) -> Stream:
     """Ask, and return as soon as the answer's headers are there. Raises OutboundError."""
-    target = egress.check_url(url, rules)
-    try:
-        answer = await _session().request(
-            method,
-            target,
-            headers=headers,
-            data=body,
-            allow_redirects=False,
-            timeout=_timeout(limits),
-            middlewares=() if method in _REPEATABLE else (_once,),
-        )
-    except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-        raise _translated(error) from error
-    stream = Stream(answer, limits.max_bytes)
-    if answer.headers.get("Content-Encoding", "identity").lower() != "identity":
-        stream.close()
+    where = egress.check_url(url, rules)
+    request = _request(method, where, headers or {}, body)
+    loop = asyncio.get_running_loop()
+    pool = _pools.get(loop)
+    if pool is None:
+        pool = _pools[loop] = Pool()
+    ends_at = loop.time() + limits.total_seconds
+    connection = pool.ready(where.origin) or await _connected(pool, where, ends_at)
+    was_used = connection.is_used
+    answer = await _asked(connection, request, method, ends_at, limits)
+    # The server had ended the connection while it was kept. Whether a request that changes
+    # something had arrived is not known, so that one is sent once.
+    if was_used and answer.is_unanswered and method in _REPEATABLE:
+        connection = await _connected(pool, where, ends_at, is_new=True)
+        answer = await _asked(connection, request, method, ends_at, limits)
+    if answer.error is not None and not answer.has_head:
+        raise answer.error
+    if answer.headers.get("content-encoding", "identity").lower() != "identity":
+        connection.drop(answer)
         raise OutboundError(Kind.BAD_ANSWER, "The answer is encoded in a way not asked for.")
-    return stream
+    return Stream(answer, connection, limits.max_bytes)
+
+
+async def _connected(pool: Pool, url: Url, ends_at: float, *, is_new: bool = False) -> Connection:
+    """A connection to be asked. Raises OutboundError."""
+    try:
+        return await pool.take(url.origin, is_new=is_new, ends_at=ends_at)
+    except (TimeoutError, OSError, ValueError) as error:
+        raise _translated(error) from error
+
+
+async def _asked(
+    connection: Connection, request: bytes, method: str, ends_at: float, limits: Limits
+) -> Answer:
+    """The answer with its head, or with an error; who is cancelled here wants neither."""
+    answer = connection.ask(request, method, ends_at, limits.read_seconds)
+    try:
+        while not (answer.has_head or answer.is_over):
+            await answer.more()
+    except BaseException:
+        connection.drop(answer)
+        raise
+    return answer
+
+
+def _request(method: str, url: Url, headers: Mapping[str, str], body: bytes | None) -> bytes:
+    """The whole request (RFC 9112 3, 5). Raises OutboundError for what cannot stand in a head."""
+    lines = [
+        f"{method} {url.target} HTTP/1.1",
+        f"Host: {url.origin.authority}",
+        f"User-Agent: {USER_AGENT}",
+        "Accept-Encoding: identity",
+        *[f"{name}: {value}" for name, value in headers.items()],
+    ]
+    if body is not None or method not in _REPEATABLE:
+        lines.append(f"Content-Length: {len(body or b'')}")
+    head = "\r\n".join(lines)
+    breaks = len(lines) - 1
+    if head.count("\r") != breaks or head.count("\n") != breaks or "\0" in head:
+        raise OutboundError(Kind.REFUSED, "The request has a header that cannot be sent.")
+    try:
+        return f"{head}\r\n\r\n".encode("latin-1") + (body or b"")
+    except UnicodeEncodeError:
+        raise OutboundError(Kind.REFUSED, "The request has a header that cannot be sent.") from None
 
 
 async def ask(
@@ -241,7 +204,7 @@ async def ask(
     async with await send(
         method, url, headers=headers, body=body, rules=rules, limits=limits
     ) as stream:
-        return Response(stream.status, CIMultiDict(stream.headers), await stream.read())
+        return Response(stream.status, stream.headers, await stream.read())
 
 
 def fetch(
@@ -263,10 +226,10 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 
 
 async def close() -> None:
-    """Close the running loop's session and the one of `fetch`; both open again when needed."""
-    session = _sessions.pop(asyncio.get_running_loop(), None)
-    if session is not None:
-        await session.close()
+    """End the running loop's connections and those of `fetch`; others are opened when needed."""
+    pool = _pools.pop(asyncio.get_running_loop(), None)
+    if pool is not None:
+        await pool.close()
     await asyncio.to_thread(_background.stop)
 
 
@@ -283,14 +246,14 @@ class _Background:
         return asyncio.run_coroutine_threadsafe(work, self._running()).result()
 
     def stop(self) -> None:
-        """Close the session and end the thread."""
+        """End the connections and the thread."""
         with self._lock:
             loop, self._loop = self._loop, None
         if loop is None or self._process != os.getpid():
             return
-        session = _sessions.pop(loop, None)
-        if session is not None:
-            asyncio.run_coroutine_threadsafe(session.close(), loop).result()
+        pool = _pools.pop(loop, None)
+        if pool is not None:
+            asyncio.run_coroutine_threadsafe(pool.close(), loop).result()
         loop.call_soon_threadsafe(loop.stop)
 
     def _running(self) -> asyncio.AbstractEventLoop:
@@ -313,13 +276,9 @@ def _too_large() -> OutboundError:
 
 
 def _translated(error: Exception) -> OutboundError:
-    """One of five kinds, without the addresses that the original text names."""
+    """Why there is no connection, without the addresses that the original text names."""
     if isinstance(error, TimeoutError):
         return OutboundError(Kind.TIMEOUT, "The server did not answer in time.")
-    if isinstance(error, aiohttp.ClientSSLError | ssl.SSLError):
+    if isinstance(error, ssl.SSLError):
         return OutboundError(Kind.REFUSED, "The server's certificate or TLS version is refused.")
-    if isinstance(error, aiohttp.ClientConnectionError | OSError):
-        return OutboundError(Kind.UNREACHABLE, "The server cannot be reached.")
-    if isinstance(error, aiohttp.InvalidURL):
-        return OutboundError(Kind.REFUSED, "The URL is refused.")
-    return OutboundError(Kind.BAD_ANSWER, "The server's answer is not proper HTTP.")
+    return OutboundError(Kind.UNREACHABLE, "The server cannot be reached.")

@@ -374,6 +374,6 @@ def test_smart_configuration_below_the_base_is_the_authorization_servers(hospita
 def test_the_loops_connections_are_closed_with_it(hospital, runner):
     """What a web process opened it closes when its server stops."""
     assert hospital.ask("/Patient/789", hospital.token()).status == 200
-    assert len(outbound._sessions) >= 1
+    assert len(outbound._pools) >= 1
     runner.run(outbound.close())
-    assert runner.get_loop() not in outbound._sessions
+    assert runner.get_loop() not in outbound._pools

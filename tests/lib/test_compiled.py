@@ -6,9 +6,13 @@ from uuid import UUID, uuid4
 import pytest
 from django.utils import timezone
 
+from audit import events
+from audit.models import AuditEvent
+from audit.record import AuditUnavailableError, record_with
 from authfi.accounts.models import RoleAssignment, User
 from authfi.lib import tenancy
-from authfi.lib.compiled import Change, Query, Step, insert
+from authfi.lib.compiled import Change, Query, Step, Write, insert
+from authfi.lib.transaction import BareTransactionError, transaction
 
 pytestmark = pytest.mark.spec("T1", "D15")
 
@@ -96,6 +100,18 @@ def test_a_row_is_inserted_as_by_save(mercy, lakeside):
         insert(strange)
 
 
+def an_event():
+    return events.Event(
+        code=events.Code.TOKEN_ISSUE,
+        outcome=events.Outcome.SUCCESS,
+        actor=events.Actor.client("growth-chart"),
+    )
+
+
+def told():
+    return AuditEvent.objects.filter(code=events.Code.TOKEN_ISSUE).count()
+
+
 def activity(is_active):
     return Change(lambda key: (User.objects.filter(pk=key), {"is_active": is_active}), key=UUID)
 
@@ -106,21 +122,48 @@ def test_a_row_comes_after_its_changes(mercy, lakeside):
         ada, eve = a_person(), a_person()
         for role in ("doctor", "nurse"):
             both = Step(activate, {"key": ada.pk}), Step(deactivate, {"key": eve.pk})
-            assert insert(RoleAssignment(user=ada, role=role), *both)
-        assert insert(RoleAssignment(user=ada, role="admin"), Step(deactivate, {"key": ada.pk}))
+            assert record_with(Write(both, RoleAssignment(user=ada, role=role)), an_event())
+        once = (Step(deactivate, {"key": ada.pk}),)
+        assert record_with(Write(once, RoleAssignment(user=ada, role="admin")), an_event())
+        assert record_with(Write(once), an_event())
         assert not User.objects.filter(is_active=True).exists()
         assert ada.role_assignments.count() == 3
+        assert told() == 4
     with tenancy.bind(lakeside):
-        stranger = Step(activate, {"key": ada.pk})
-        assert not insert(RoleAssignment(user=a_person(), role="doctor"), stranger)
+        stranger = (Step(activate, {"key": ada.pk}),)
+        row = RoleAssignment(user=a_person(), role="doctor")
+        assert not record_with(Write(stranger, row), an_event())
         assert not RoleAssignment.objects.exists()
+        assert told() == 0
 
 
-def test_after_a_change_that_hits_nothing_nothing_is_done(mercy):
+@pytest.mark.parametrize("is_first", [True, False])
+def test_where_a_change_hits_nothing_nothing_is_done(mercy, is_first):
     deactivate = activity(False)
     with tenancy.bind(mercy):
         ada = a_person()
-        nobody, somebody = (Step(deactivate, {"key": key}) for key in (uuid4(), ada.pk))
-        assert not insert(RoleAssignment(user=ada, role="doctor"), nobody, somebody)
+        steps = [Step(deactivate, {"key": key}) for key in (uuid4(), ada.pk)]
+        ordered = tuple(steps if is_first else steps[::-1])
+        for _ in range(6):  # the database plans anew for the first few
+            assert not record_with(
+                Write(ordered, RoleAssignment(user=ada, role="doctor")), an_event()
+            )
         assert User.objects.get(pk=ada.pk).is_active
         assert not RoleAssignment.objects.exists()
+        assert told() == 0
+
+
+def test_a_reference_to_nothing_takes_all_of_it_back(mercy):
+    deactivate = activity(False)
+    with tenancy.bind(mercy):
+        ada = a_person()
+        row = RoleAssignment(user_id=uuid4(), role="doctor")
+        with pytest.raises(AuditUnavailableError):
+            record_with(Write((Step(deactivate, {"key": ada.pk}),), row), an_event())
+        assert User.objects.get(pk=ada.pk).is_active
+        assert told() == 0
+
+
+def test_a_write_is_no_part_of_a_transaction(mercy):
+    with tenancy.bind(mercy), transaction(), pytest.raises(BareTransactionError):
+        record_with(Write((Step(activity(False), {"key": uuid4()}),)), an_event())

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from authfi.lib import egress, outbound
+from authfi.lib import egress, http_pool, outbound
 from authfi.lib.egress import Kind, OutboundError, Rules
 from tests import fhir_server
 from tests.fhir_server import Answer
@@ -249,10 +249,10 @@ def certificate(tmp_path_factory) -> Path:
 def trusted(certificate, monkeypatch):
     """The certificate among the roots, as `SSL_CERT_FILE` puts it."""
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-    outbound.tls_context.cache_clear()
+    http_pool.tls_context.cache_clear()
     asyncio.run(outbound.close())
     yield certificate
-    outbound.tls_context.cache_clear()
+    http_pool.tls_context.cache_clear()
     asyncio.run(outbound.close())
 
 
@@ -306,9 +306,9 @@ async def test_async_calls_share_one_pool_and_close_ends_it():
         for _ in range(3):
             answer = await outbound.ask("GET", f"{server.base}/metadata", rules=HERE)
             assert answer.status == 200
-        session = outbound._session()
+        pool = outbound._pools[asyncio.get_running_loop()]
         await outbound.close()
-        assert session.closed
+        assert not pool._open
         again = await outbound.ask("GET", f"{server.base}/metadata", rules=HERE)
         assert again.status == 200
         await outbound.close()
