@@ -167,6 +167,7 @@ def _shape(items: Sequence[Item], patient_name: str, *, has_end: bool) -> wordin
         has_patient=bool(patient_name),
         lasts=wording.lasting(item.scope for item in items),
         has_end=has_end,
+        has_all_records=wording.reaches_all_records(item.scope for item in items),
     )
 
 

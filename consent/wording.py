@@ -51,13 +51,15 @@ class Shape:
     """What the words depend on besides the reader.
 
     `lasts`: "offline" until it is stopped, "online" until the person signs out, else a set time.
-    `has_end`: a longest time is known.
+    `has_end`: a longest time is known. `has_all_records`: records beyond the patient's are asked
+    for, namely all that the person may open.
     """
 
     kinds: frozenset[Kind]
     has_patient: bool
     lasts: str
     has_end: bool
+    has_all_records: bool = False
 
     @property
     def has_data(self) -> bool:
@@ -102,6 +104,11 @@ def lasting(scopes: Iterable[str]) -> str:
     if "offline_access" in asked:
         return "offline"
     return "online" if "online_access" in asked else "once"
+
+
+def reaches_all_records(scopes: Iterable[str]) -> bool:
+    """Is one of these scopes about every record that the person may open (`user/`)?"""
+    return any(scope.startswith("user/") for scope in scopes)
 
 
 def _shared_words(shape: Shape) -> dict[str, str]:
@@ -193,7 +200,7 @@ def _patient_duration(shape: Shape) -> str:
 def _clinician_words(shape: Shape) -> dict[str, str]:
     text = {
         "title": _("Allow access?"),
-        "heading": _("{app} wants to act for you on the record of {patient}"),
+        "heading": _clinician_heading(shape),
         "lead": _("It can never do more than you can, and all it does is recorded in your name."),
         "choice": _("Untick what the app should not have."),
         "remember": _("Do not ask me again for a year"),
@@ -223,12 +230,31 @@ def _clinician_words(shape: Shape) -> dict[str, str]:
             "What the app writes becomes part of the record, under your name, "
             "and is visible to all who treat the patient."
         )
+    if shape.has_all_records:
+        text["lead"] = _(
+            "It asks for your own access at {hospital}: to the records that you may open, not to "
+            "one patient's alone. It can never do more than you can, and all it does is recorded "
+            "in your name."
+        )
     if not shape.has_patient:
-        text["heading"] = _("{app} wants to act for you")
+        text["remember_hint"] = _("For this app and no more than you allow now, until you end it.")
     if not shape.has_data:
-        text["heading"] = _("{app} wants to know who you are")
         text["meaning"] = _("The app receives these facts about you, and no patient data.")
     return text
+
+
+def _clinician_heading(shape: Shape) -> str:
+    if not shape.has_data:
+        return _("{app} wants to know who you are")
+    if shape.has_all_records and shape.has_patient:
+        return _(
+            "{app} wants to act for you on the record of {patient} and all others you may open"
+        )
+    if shape.has_all_records:
+        return _("{app} wants to act for you on all records that you may open")
+    if shape.has_patient:
+        return _("{app} wants to act for you on the record of {patient}")
+    return _("{app} wants to act for you")
 
 
 def _clinician_duration(shape: Shape) -> str:

@@ -22,21 +22,23 @@ FACTS = {
 ALL_KINDS = frozenset(Kind)
 
 
-def shape(kinds=ALL_KINDS, *, has_patient=True, lasts="once", has_end=True):
+def shape(kinds=ALL_KINDS, *, has_patient=True, lasts="once", has_end=True, has_all_records=False):
     return Shape(
         kinds=frozenset(kinds),
         has_patient=has_patient,
         lasts=lasts,
         has_end=has_end,
+        has_all_records=has_all_records,
     )
 
 
 EVERY_SHAPE = [
-    shape(kinds, has_patient=patient, lasts=lasts, has_end=end)
-    for kinds, patient, (lasts, end) in product(
+    shape(kinds, has_patient=patient, lasts=lasts, has_end=end, has_all_records=everything)
+    for kinds, patient, (lasts, end), everything in product(
         [ALL_KINDS, {Kind.VIEW, Kind.KNOW}, {Kind.CHANGE}, {Kind.KNOW, Kind.CONTEXT}],
         [True, False],
         [("once", True), ("online", True), ("offline", True), ("offline", False)],
+        [True, False],
     )
 ]
 
@@ -121,6 +123,24 @@ def test_sign_in_alone_speaks_of_no_records(reader):
 def test_writing_says_that_it_becomes_part_of_the_record(reader):
     assert "part of" in wording.words(reader, shape({Kind.CHANGE}))["change_note"]
     assert "change_note" not in wording.words(reader, shape({Kind.VIEW}))
+
+
+@pytest.mark.spec("GRNT-11", "D17")
+@pytest.mark.parametrize(
+    ("scopes", "has_patient", "expected"),
+    [
+        (["patient/*.rs"], True, "on the record of {patient}"),
+        (["user/*.rs"], False, "on all records that you may open"),
+        (["user/*.rs", "patient/*.rs"], True, "on the record of {patient} and all others"),
+    ],
+)
+def test_a_clinician_reads_whose_records_it_is_about(scopes, has_patient, expected):
+    everything = wording.reaches_all_records(scopes)
+    asked = shape({Kind.VIEW}, has_patient=has_patient, has_all_records=everything)
+    words = wording.words(Reader.CLINICIAN, asked)
+    assert expected in words["heading"]
+    assert ("your own access" in words["lead"]) == ("user/*.rs" in scopes)
+    assert ("the same patient" in words["remember_hint"]) == has_patient
 
 
 @pytest.mark.parametrize(
