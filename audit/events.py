@@ -28,6 +28,7 @@ class Code(StrEnum):
     LOGOUT = "auth.logout"
     LOCK = "auth.lock"
     LAUNCH_START = "launch.start"
+    LAUNCH_CHOOSE = "launch.choose"
     LAUNCH_DENY = "launch.deny"
     CONSENT_GRANT = "consent.grant"
     CONSENT_DENY = "consent.deny"
@@ -68,24 +69,25 @@ class Code(StrEnum):
 _DESCRIPTIONS = {
     Code.LOGIN_OK: "signed in",
     Code.LOGIN_FAIL: "failed to sign in",
-    Code.MFA_OK: "passed the second factor",
-    Code.MFA_FAIL: "failed the second factor",
-    Code.ENROL: "enrolled a sign-in method",
+    Code.MFA_OK: "passed the second step of signing in",
+    Code.MFA_FAIL: "failed the second step of signing in",
+    Code.ENROL: "set up a sign-in method",
     Code.LOGOUT: "signed out",
     Code.LOCK: "had a sign-in method locked",
     Code.LAUNCH_START: "launched an app",
-    Code.LAUNCH_DENY: "was refused a launch",
+    Code.LAUNCH_CHOOSE: "chose a record for an app",
+    Code.LAUNCH_DENY: "was refused opening an app",
     Code.CONSENT_GRANT: "allowed an app access",
     Code.CONSENT_DENY: "refused an app access",
     Code.CONSENT_REVOKE: "withdrew an app's access",
     Code.CONSENT_NARROW: "let an app see less than before",
-    Code.SCOPE_REDUCED: "was granted less than was asked for",
-    Code.TOKEN_ISSUE: "was issued a token",
-    Code.TOKEN_REFRESH: "refreshed a token",
-    Code.TOKEN_REUSE: "used a refresh token twice",
-    Code.TOKEN_REVOKE: "revoked a token",
-    Code.TOKEN_INTROSPECT: "asked about a token",
-    Code.TOKEN_DENY: "was refused a token",
+    Code.SCOPE_REDUCED: "was given less access than was asked for",
+    Code.TOKEN_ISSUE: "was given access",
+    Code.TOKEN_REFRESH: "renewed its access",
+    Code.TOKEN_REUSE: "tried to renew access with a used-up key",
+    Code.TOKEN_REVOKE: "ended an app's access",
+    Code.TOKEN_INTROSPECT: "checked whether an access still holds",
+    Code.TOKEN_DENY: "was refused access",
     Code.FHIR_READ_ALLOW: "read a record",
     Code.FHIR_READ_DENY: "was refused a record",
     Code.FHIR_SEARCH_ALLOW: "searched records",
@@ -99,7 +101,7 @@ _DESCRIPTIONS = {
     Code.FHIR_INTENT: "was about to change a record",
     Code.FHIR_OP_DENY: "was refused an operation on records",
     Code.ADMIN_TENANT: "changed the organisation",
-    Code.ADMIN_HEALTHCARE: "changed the healthcare module",
+    Code.ADMIN_HEALTHCARE: "changed the connection to the record server",
     Code.ADMIN_USER: "changed a person's account",
     Code.ADMIN_ROLE: "changed a person's roles",
     Code.ADMIN_APP: "changed an app's registration",
@@ -107,8 +109,8 @@ _DESCRIPTIONS = {
     Code.ADMIN_DENY: "was refused a page of the console",
     Code.POLICY_CHANGE: "changed a policy",
     Code.AUDIT_READ: "read the audit trail",
-    Code.AUDIT_VERIFY: "verified the audit trail",
-    Code.AUDIT_ANOMALY: "found an anomaly in the audit trail",
+    Code.AUDIT_VERIFY: "checked the audit trail for changes",
+    Code.AUDIT_ANOMALY: "found something wrong in the audit trail",
 }
 
 

@@ -76,7 +76,7 @@ def _keep(
         row.save(update_fields=["patient", "encounter", "consent_request"])
         record.record(
             events.Event(
-                code=events.Code.LAUNCH_START,
+                code=events.Code.LAUNCH_CHOOSE,
                 outcome=events.Outcome.SUCCESS,
                 actor=actor,
                 client_id=kept.application.client_id,

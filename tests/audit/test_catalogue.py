@@ -25,6 +25,7 @@ DRIVEN = {
         "accounts/test_throttling.py::test_fifty_over_days_disable_the_password_but_nothing_else"
     ),
     Code.LAUNCH_START: "flows/test_ehr_launch.py::test_opening_a_launch_is_audited",
+    Code.LAUNCH_CHOOSE: "server/test_picker.py::test_a_choice_is_in_the_trail",
     Code.LAUNCH_DENY: "flows/test_ehr_launch.py::test_a_launch_is_used_once",
     Code.CONSENT_GRANT: "flows/test_standalone_launch.py::test_every_step_is_in_the_trail",
     Code.CONSENT_DENY: "consent/test_choosing.py::test_allow_with_nothing_ticked_is_a_denial",

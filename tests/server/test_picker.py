@@ -182,7 +182,7 @@ def test_each_name_shown_is_in_that_patients_trail(nurse):
 def test_a_choice_is_in_the_trail(nurse):
     path = picker_of(nurse)
     nurse.choose(path, patient="789")
-    [(_, _, details)] = trail(nurse.tenant, "launch.start")
+    [(_, _, details)] = trail(nurse.tenant, "launch.choose")
     assert (details["patient"], details["object"]) == ("789", "Patient/789")
     assert details["request"] == path.split("/")[-2]
 
