@@ -1,7 +1,7 @@
 // The page of the app: sign-in, the record, and what the hospital refuses.
 
 import { ATTEMPTS } from "./attempts.js";
-import { formatDate, formatRange, formatValue, judge, load } from "./observations.js";
+import { formatBirthDate, formatDate, formatRange, formatValue, judge, load } from "./observations.js";
 import { plot, trend } from "./plot.js";
 import { authorize, connect, explain, hasSession, isRefusal, startAgain } from "./session.js";
 
@@ -88,7 +88,7 @@ function showPatient(patient, needed) {
   const number = patient.identifier?.find((one) => one.type?.coding?.[0]?.code === "MR");
   byId("patient-name").textContent = nameOf(patient);
   byId("patient-facts").replaceChildren(
-    fact("Born", patient.birthDate),
+    fact("Born", patient.birthDate && formatBirthDate(patient.birthDate)),
     fact("Sex", patient.gender),
     fact("MRN", number?.value),
   );

@@ -95,6 +95,14 @@ export function judge(value) {
   return number < (value.range.low ?? -Infinity) ? "low" : "";
 }
 
+/** A FHIR date as people write it: "14 Mar 1958", "Mar 1958" or "1958", as far as it is known. */
+export function formatBirthDate(date) {
+  const parts = { day: "numeric", month: "short", year: "numeric" };
+  const known = ["year", "month", "day"].slice(0, date.split("-").length);
+  const style = Object.fromEntries(known.map((part) => [part, parts[part]]));
+  return new Date(date).toLocaleDateString("en-GB", { ...style, timeZone: "UTC" });
+}
+
 /** "31 Oct 2026" */
 export function formatDate(date) {
   return date.toLocaleDateString("en-GB", { day: "numeric", month: "short", year: "numeric" });
