@@ -7,6 +7,7 @@ FHIR server beside AuthFI. Its people sign in at `{issuer}/login`; a launch hand
 from collections.abc import Callable
 from functools import wraps
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
@@ -114,12 +115,19 @@ def _chart(
             (title, charts.result_lines(_records("Observation", patient, category=category)))
             for category, title in CATEGORIES
         ],
-        "apps": apps,
+        "apps": [_app_line(app) for app in apps],
         "refusal": refusal,
     }
     origins = sorted({origin_of(uri) for app in apps for uri in app.launch_uris.split()})
     page = render(request, "demo/chart.html", context, status=status)
     return let_forms_lead_to(origins, page)
+
+
+def _app_line(app: Application) -> dict[str, str]:
+    """What an app is, so that two of one name are told apart."""
+    kind = _("Runs in the browser, from") if app.is_public else _("Runs on a server of its own at")
+    host = urlsplit(app.launch_uris.split()[0]).netloc
+    return {"name": app.name, "client_id": app.client_id, "kind": kind, "host": host}
 
 
 def _patient(patient_id: str) -> charts.Resource:

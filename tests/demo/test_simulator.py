@@ -106,6 +106,8 @@ def test_a_chart_shows_who_it_is_the_visits_and_the_results(doctor, ehr):
     for shown in ("Margaret Ellis", "14 Mar 1958", "12344", "Glucose", "Blood pressure"):
         assert shown in text
     assert 'value="enc-456-1"' in text
+    assert text.count("Launch Growth Chart") == 1
+    assert "Runs in the browser, from" in text
     assert "no-store" in response["Cache-Control"]
 
 
