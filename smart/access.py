@@ -74,10 +74,11 @@ async def openable(
 ) -> Mapping[str, Verdict]:
     """May the person open the records of these patients (bare ids)? A verdict for each.
 
-    `vouched` is the patient of the token's own launch, who can always be opened for the life of
-    that grant. It asks the FHIR server only where role and rule do not decide, in few requests for
-    all patients, and remembers what it found for 5 seconds. It does not raise: a server that
-    cannot tell means no, with the reason in the verdict.
+    `vouched` is the patient of the EHR launch that the token is of, who can be opened for the life
+    of that grant; one who was picked is judged like any other. It asks the FHIR server only where
+    role and rule do not decide, in few requests for all patients, and remembers what it found for
+    5 seconds. It does not raise: a server that cannot tell means no, with the reason in the
+    verdict.
     """
     rules = _rules(person, await policies.aclinician_access(tenant))
     wanted = _unsettled(person, rules, patients, vouched)
@@ -90,6 +91,21 @@ def openable_sync(
 ) -> Mapping[str, Verdict]:
     """`openable` for Django views, of the bound tenant."""
     return outbound.run(openable(tenancy.current(), person, patients, vouched=vouched))
+
+
+def settled(person: Person, patient: str) -> Verdict | None:
+    """The verdict of the bound tenant's rule, where it takes no asking; None where it does.
+
+    What `openable` found out within the last 5 seconds counts, so ask that and come back.
+    """
+    rules, found = rules_of(person), dict[str, Evidence]()
+    if _unsettled(person, rules, [patient], None):
+        ties = clinician_access.needed_ties(rules)
+        hit = _evidence.get((tenancy.current().id, person, ties, patient))
+        if hit is None:
+            return None
+        found = {patient: hit.value}
+    return _verdicts(person, rules, [patient], None, found)[patient]
 
 
 async def panel(tenant: TenantRef, person: Person) -> Panel:

@@ -11,6 +11,10 @@ from audit import events, record
 from authfi.lib.transaction import transaction
 from smart.models import Grant
 
+#: Member of a grant's context: an EHR launch vouches for its patient (D16). The launch's own row is
+#: swept long before.
+LAUNCHED = "is_launched"
+
 #: Grants ended by this process; the database knows them all.
 _ended_here: OrderedDict[UUID, None] = OrderedDict()
 _REMEMBERED = 10_000

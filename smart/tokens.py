@@ -34,6 +34,9 @@ REMEMBERED = 10_000
 #: Claim that says: the scopes are too long for a token, read them from the grant (TOKN-22).
 SCOPES_ON_GRANT = "scope_on_grant"
 
+#: Claim that says: an EHR launch brought the patient, so no rule is asked about that record (D16).
+LAUNCHED = "launched"
+
 _LATEST = 253_402_300_799  # the last second a datetime can hold
 
 _Key = tuple[UUID, str, bytes]
@@ -65,6 +68,7 @@ class AccessToken:
 
     `patient` and `encounter` are bare ids, `fhir_user` is a relative reference. `grant_id` is None
     for an app acting in its own name. `scopes` are empty while `scopes_on_grant` is True.
+    `is_launched`: an EHR launch brought the patient.
     """
 
     tenant: TenantRef
@@ -82,6 +86,12 @@ class AccessToken:
     issued_at: datetime
     expires_at: datetime
     scopes_on_grant: bool = False
+    is_launched: bool = False
+
+    @property
+    def vouched(self) -> str | None:
+        """The patient an EHR vouches for while the grant lives, whatever the rules say (D16)."""
+        return self.patient if self.is_launched else None
 
 
 def issue(
@@ -97,6 +107,7 @@ def issue(
     fhir_user: str | None = None,
     acr: str = "",
     auth_time: datetime | None = None,
+    is_launched: bool = False,
     is_narrowed: bool = False,
 ) -> tuple[str, dict[str, Any]]:
     """An access token of the bound tenant and its claims (RFC 9068 2.2).
@@ -112,6 +123,7 @@ def issue(
         "encounter": encounter,
         "fhirUser": fhir_user,
         "acr": acr,
+        LAUNCHED: is_launched,
         "auth_time": int(auth_time.timestamp()) if auth_time else None,
     }
     claims: dict[str, Any] = {
@@ -315,6 +327,7 @@ def _parse(claims: dict[str, Any], tenant: TenantRef) -> AccessToken:
         issued_at=_time(claims, "iat"),
         expires_at=_time(claims, "exp"),
         scopes_on_grant=on_grant,
+        is_launched=claims.get(LAUNCHED) is True,
     )
 
 

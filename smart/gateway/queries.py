@@ -125,7 +125,7 @@ async def _reach(request: FhirRequest, caller: Caller, person: Person) -> Reach:
 def _asker(caller: Caller, person: Person) -> AskReach:
     async def ask(patients: frozenset[str]) -> frozenset[str]:
         verdicts = await access.openable(
-            caller.tenant, person, patients, vouched=caller.token.patient
+            caller.tenant, person, patients, vouched=caller.token.vouched
         )
         return frozenset(one for one in patients if verdicts[one].allowed)
 

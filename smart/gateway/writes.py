@@ -273,7 +273,7 @@ async def _scopes(
         return ()
     is_open = False
     if allowed.of_user and person is not None:
-        vouched = attempt.token.patient
+        vouched = attempt.token.vouched
         found = await access.openable(attempt.tenant, person, [patient], vouched=vouched)
         is_open = found[patient].allowed
     return allowed.scopes(patient, is_open=is_open)

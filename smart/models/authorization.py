@@ -36,9 +36,9 @@ class Grant(TenantModel):
     """What one person, or nobody, allowed one app: the row that codes and tokens hang on (D3).
 
     `patient` is a bare id. `session_id` is the sign-in it was given in, and ends with. `context` is
-    what the launch had open, frozen (CTXT-12), with `audience`, `fhir_user` and `amr`. `lasts` says
-    whether it has refresh tokens; nothing of it lives after `expires_at`, which each refresh moves,
-    though never past `refresh_ends_at`.
+    what the launch had open, frozen (CTXT-12), with `audience`, `fhir_user`, `amr`, and whether an
+    EHR launched it. `lasts` says whether it has refresh tokens; nothing of it lives after
+    `expires_at`, which each refresh moves, though never past `refresh_ends_at`.
     """
 
     class Lasts(models.TextChoices):

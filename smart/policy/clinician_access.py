@@ -59,11 +59,15 @@ def own_patient(fhir_user: str | None) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """May this person open this record: by which rule, and a reason for the audit trail."""
+    """May this person open this record: by which rule, and a reason for the audit trail.
+
+    `is_certain` is false where something that could have said yes was not to be found out.
+    """
 
     allowed: bool
     rule: str
     reason: str
+    is_certain: bool = True
 
 
 def rules_of(
@@ -94,7 +98,8 @@ def judge(
     """May the person open the record of `patient`?
 
     `own` is the id of the person's own Patient: who is a patient here opens that record only.
-    `vouched` is the patient an EHR launch or the picker put into the token's context.
+    `vouched` is the patient an EHR launch put into the token's context: the picker vouches for
+    nobody.
     """
     if own is not None:
         is_own = patient == own
@@ -111,7 +116,8 @@ def judge(
             return Verdict(True, rule, f"The person {_first(found)}.")
     tried = " ".join(rule for rule in Rule if rule in rules)
     if evidence.unknown:
-        return Verdict(False, tried, "It cannot be known: " + "; ".join(evidence.unknown) + ".")
+        unknown = "It cannot be known: " + "; ".join(evidence.unknown) + "."
+        return Verdict(False, tried, unknown, is_certain=False)
     return Verdict(False, tried, "Nothing ties the person to this patient.")
 
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from audit import events
-from smart import tokens
+from smart import grants, tokens
 from smart.models import Grant
 from smart.server import audience as audiences
 from smart.server.errors import InvalidScope, InvalidTarget
@@ -57,6 +57,7 @@ def _of_grant(grant: Grant, request: Any, audience: str) -> tuple[str, dict[str,
             fhir_user=context.get("fhir_user"),
             acr=grant.acr,
             auth_time=grant.auth_time,
+            is_launched=bool(context.get(grants.LAUNCHED)),
             is_narrowed=scope != grant.scopes,
         )
     except tokens.TooLongError as error:

@@ -5,7 +5,7 @@
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Final
 from urllib.parse import parse_qsl
@@ -16,8 +16,10 @@ from django.http import HttpResponse, UnreadablePostError
 
 from audit import events, record
 from audit.record import AuditUnavailableError
+from authfi.lib import outbound
 from authfi.lib.tenancy import TenantRef
 from smart import cors
+from smart.policy.clinician_access import Verdict
 from smart.server import throttle
 from smart.server.errors import (
     InvalidRequest,
@@ -36,15 +38,34 @@ MAX_FIELDS: Final = 50
 NO_STORE: Final = {"Cache-Control": "no-store", "Pragma": "no-cache"}
 
 
+Told = Mapping[str, Verdict]
+
+
+class ToAskError(Exception):
+    """A handler needs what another server says: it changed nothing, and holds nothing meanwhile.
+
+    Await `ask()` where no database thread waits for it, and call the handler once more with what
+    it returned as `told`: verdicts by the ids of patients.
+    """
+
+    def __init__(self, ask: Callable[[], Coroutine[Any, Any, Told]]) -> None:
+        super().__init__()
+        self.ask = ask
+
+
 @dataclass(frozen=True, slots=True)
 class OAuthRequest:
-    """A form that was sent: parameters without a value are left out (RFC 6749 3.2)."""
+    """A form that was sent: parameters without a value are left out (RFC 6749 3.2).
+
+    `told` is what was asked after a ToAskError; None the first time.
+    """
 
     tenant: TenantRef
     form: Mapping[str, str]
     repeated: frozenset[str] = frozenset()
     authorization: str = ""
     origin: str = ""
+    told: Told | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +92,15 @@ def serve(
     query: str,
     headers: Mapping[str, str],
     body: bytes | None,
+    told: Told | None = None,
 ) -> OAuthResponse:
     """Answer one HTTP request with a handler: only a form by POST gets there (TOKN-01).
 
     `headers` are looked up by their usual spelling ("Content-Type"), so give a mapping that
     ignores case; `body` is None where it could not be read. Every answer carries its CORS headers
     (CORS-04). What is refused before the handler is recorded as `refusal_code`; the handler
-    records the rest. `limit` names the limit of each app's calls (V1).
+    records the rest. `limit` names the limit of each app's calls (V1). `told` is for the
+    second call after a ToAskError.
     """
     origin = headers.get("Origin", "")
     if method == "OPTIONS":
@@ -86,11 +109,12 @@ def serve(
     try:
         asked = _request(tenant, method, query, headers, body)
         form = asked.form if isinstance(asked, OAuthRequest) else {}
-        seconds = throttle.seconds_to_wait(limit, headers.get("Authorization", ""), form)
+        claimed = headers.get("Authorization", ""), form
+        seconds = throttle.seconds_to_wait(limit, *claimed) if told is None else 0
         if seconds:
             return _with_cors(_too_many(seconds), tenant, origin)
         if isinstance(asked, OAuthRequest):
-            response = handler(asked)
+            response = handler(asked if told is None else replace(asked, told=told))
         else:
             record.record(_denied(asked, refusal_code))
             response = _with_cors(_refusal(asked, method), tenant, origin)
@@ -142,7 +166,11 @@ class FormView:
             body = None
         query = request.META.get("QUERY_STRING", "")
         method = request.method or ""
-        reply = self.reply(request.tenant.ref, method, query, request.headers, body)
+        asked = request.tenant.ref, method, query, request.headers, body
+        try:
+            reply = self.reply(*asked)
+        except ToAskError as missing:
+            reply = self.reply(*asked, told=outbound.run(missing.ask()))
         return HttpResponse(reply.body, status=reply.status, headers=dict(reply.headers))
 
     def reply(
@@ -152,8 +180,10 @@ class FormView:
         query: str,
         headers: Mapping[str, str],
         body: bytes | None,
+        *,
+        told: Told | None = None,
     ) -> Reply:
-        """`serve` as JSON that nobody stores."""
+        """`serve` as JSON that nobody stores. Raises ToAskError, unless it was `told`."""
         response = serve(
             self.handler,
             refusal_code=self.refusal_code,
@@ -163,6 +193,7 @@ class FormView:
             query=query,
             headers=headers,
             body=body,
+            told=told,
         )
         return _reply(response)
 

@@ -23,7 +23,14 @@ from authfi.lib import database, requestinfo, tenancy
 from authfi.lib.bodies import Application
 from smart.server import origin_urls, urls
 from smart.server.documents import DocumentView
-from smart.server.endpoint import JSON, MAX_BODY_BYTES, NO_STORE, FormView, Reply
+from smart.server.endpoint import (
+    JSON,
+    MAX_BODY_BYTES,
+    NO_STORE,
+    FormView,
+    Reply,
+    ToAskError,
+)
 from tenants import directory
 from tenants.middleware import client_ip, is_trusted_proxy
 from tenants.models import Tenant
@@ -171,7 +178,7 @@ async def _form(
     query = scope.get("query_string", b"").decode("latin-1")
     asked = tenant.ref, scope["method"], query, headers, body
     with requestinfo.serving(info):
-        return await _from_memory(view, asked) or await _by_thread(tenant, view.reply, *asked)
+        return await _from_memory(view, asked) or await _by_thread_or_asking(view, tenant, asked)
 
 
 async def _from_memory(view: FormView, asked: _Asked) -> Reply | None:
@@ -184,10 +191,23 @@ async def _from_memory(view: FormView, asked: _Asked) -> Reply | None:
         return _failure()
 
 
-async def _by_thread(tenant: Tenant, work: Callable[..., Reply], *args: Any) -> Reply:
-    """One thread hop for all that a request asks of the database (D15)."""
+async def _by_thread_or_asking(view: FormView, tenant: Tenant, asked: _Asked) -> Reply:
+    """A thread serves it; where another server has to be asked first, none waits for that."""
     try:
-        return await database.run(tenant.ref, work, *args)
+        return await _by_thread(tenant, view.reply, *asked)
+    except ToAskError as missing:
+        told = await missing.ask()
+        return await _by_thread(tenant, view.reply, *asked, told=told)
+
+
+async def _by_thread(
+    tenant: Tenant, work: Callable[..., Reply], *args: Any, **options: Any
+) -> Reply:
+    """One thread hop for all that a request asks of the database (D15). Raises ToAskError."""
+    try:
+        return await database.run(tenant.ref, work, *args, **options)
+    except ToAskError:
+        raise
     except Exception:  # the lane answers whatever happens, and says nothing of what did
         log.exception("a machine endpoint failed")
         return _failure()

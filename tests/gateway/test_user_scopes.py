@@ -256,10 +256,12 @@ def test_without_a_name_the_patient_in_context_is_meant(nurse):
 
 
 @pytest.mark.spec("D16", "G47")
-def test_a_launch_vouches_for_its_patient_only(hands):
+def test_an_ehr_launch_vouches_for_its_patient_only(hands):
     base = colleague(hands, "nurse", LOCUM)
     base.hidden += HIDDEN
-    launched = token_of(base, patient="ann", fhir_user=LOCUM)
+    picked = token_of(base, patient="ann", fhir_user=LOCUM)
+    base.ask("/Observation/lab-ann", picked).outcome(404, "not-found")
+    launched = base.token("user/*.rs", patient="ann", fhir_user=LOCUM, is_launched=True)
     assert base.ask("/Observation/lab-ann", launched).status == 200
     alone = token_of(base, fhir_user=LOCUM)
     base.ask("/Observation/lab-ann", alone).outcome(404, "not-found")

@@ -410,7 +410,7 @@ def test_a_role_taken_away_is_a_write_less(ward):
     ward.refused(ward.create(token, ORDER), 403, "forbidden", "scope-rules.medication-orders")
 
 
-@pytest.mark.spec("G47", "RSVR-12")
+@pytest.mark.spec("G47", "RSVR-12", "D16")
 def test_user_scopes_write_where_their_person_may_open(ward):
     """D16's default: who treats a patient. Practitioner/123 does so; 999 treats nobody."""
     treats = ward.person("doctor", fhir_user="Practitioner/123")
@@ -428,7 +428,10 @@ def test_user_scopes_write_where_their_person_may_open(ward):
     ward.refused(
         ward.delete(unknown, f"/Observation/{first['id']}"), 404, "not-found", "write.before"
     )
-    vouched = ward.token(scope, user=stranger, patient="789", fhir_user="Practitioner/999")
+    facts = {"user": stranger, "patient": "789", "fhir_user": "Practitioner/999"}
+    picked = ward.token(scope, **facts)
+    ward.refused(ward.create(picked, PULSE), 403, "forbidden", "write.subject")
+    vouched = ward.token(scope, is_launched=True, **facts)
     assert ward.create(vouched, PULSE).status == 201
     assert ward.delete(vouched, f"/Observation/{first['id']}").status == 204
 
