@@ -4,6 +4,7 @@ A hash is the SHA-256 of label, tenant, number, previous hash and leaf (`audit.r
 appends in its function `audit_append`; SQLite does the same steps here, in the same format.
 """
 
+import select
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -69,6 +70,18 @@ def own_connection(*, statement_seconds: int = 0) -> BaseDatabaseWrapper:
         options["tcp_user_timeout"] = 20_000
         options["options"] = f"-c statement_timeout={statement_seconds}s"
     return connection
+
+
+def is_lost(connection: BaseDatabaseWrapper) -> bool:
+    """Whether the server has ended an idle connection: a word that nobody asked for is its last."""
+    if connection.vendor != "postgresql" or connection.connection is None:
+        return False
+    idle = select.poll()
+    try:
+        idle.register(connection.connection, select.POLLIN)
+    except psycopg.Error:
+        return True
+    return bool(idle.poll(0))
 
 
 def flush(rows: Sequence[Row]) -> None:

@@ -7,6 +7,7 @@ made in a thread. Where no loop writer was started (SQLite, commands, tasks) the
 
 import asyncio
 import logging
+import threading
 from asyncio import AbstractEventLoop, Future, TimerHandle
 from collections import deque
 from collections.abc import Sequence
@@ -17,7 +18,7 @@ from django.db import DEFAULT_DB_ALIAS, connections
 from psycopg import pq
 from psycopg.errors import error_from_result
 
-from audit import arrays, chain, writer
+from audit import arrays, chain, failures, writer
 from audit.rows import Row
 from audit.writer import AuditUnavailableError
 
@@ -31,7 +32,6 @@ _PLACES = ", ".join(f"${number + 1}" for number in range(len(Row._fields)))
 _STATEMENT = f"SELECT audit_append({_PLACES})".encode()
 _BINARY = [pq.Format.BINARY] * len(Row._fields)
 _GOOD = (pq.ExecStatus.TUPLES_OK, pq.ExecStatus.COMMAND_OK)
-_BROKEN = (psycopg.OperationalError, psycopg.InterfaceError)
 
 _Job = tuple[Sequence[Row], "Future[None]"]
 
@@ -52,6 +52,10 @@ class LoopWriter:
         self._socket = -1  # kept: libpq forgets it when the server closes it
         self._results: list[pq.abc.PGresult] = []
         self._opening: asyncio.Task[None] | None = None
+        self._made: psycopg.Connection[Any] | None = None  # by a thread, not yet taken over
+        self._is_closed = False
+        self._handing_over = threading.Lock()
+        self._is_second_try = False
 
     def submit(self, rows: Sequence[Row]) -> "Future[None]":
         """Queue rows for one commit. Raises AuditUnavailableError when too many wait already."""
@@ -73,6 +77,11 @@ class LoopWriter:
         """Give the connection back; who still waits is told that nothing is known."""
         if self._opening:
             self._opening.cancel()
+        with self._handing_over:
+            self._is_closed = True
+            made = self._made
+        if made is not None:
+            made.close()
         self._disconnect()
         error = RuntimeError("the audit writer was closed")
         for batch in (*self._batches, list(self._jobs)):
@@ -128,14 +137,25 @@ class LoopWriter:
     async def _open(self) -> None:
         try:
             # Not `to_thread`: the connection is nobody's, so it must not follow the bound tenant.
-            self._connection = await self._loop.run_in_executor(None, _connected)
+            await self._loop.run_in_executor(None, self._connect)
         except Exception as error:  # noqa: BLE001 (callers are told, whatever it is)
             self._failed(error)
             return
         self._opening = None
-        self._socket = self._connection.fileno()
-        self._loop.add_reader(self._socket, self._readable)
-        self._start()
+        self._connection, self._made = self._made, None
+        if self._connection is not None:
+            self._socket = self._connection.fileno()
+            self._loop.add_reader(self._socket, self._readable)
+            self._start()
+
+    def _connect(self) -> None:
+        """In a thread: a connection for `_open`, unless the writer was closed meanwhile."""
+        made = _connected()
+        with self._handing_over:
+            if not self._is_closed:
+                self._made = made
+                return
+        made.close()
 
     def _flush(self) -> None:
         """Send what the socket takes; the rest when it takes more. Raises psycopg.Error."""
@@ -168,21 +188,29 @@ class LoopWriter:
             return
         if self._results:
             results, self._results = self._results, []
-            self._answered(results[0])
+            self._answered(results)
 
-    def _answered(self, result: "pq.abc.PGresult") -> None:
+    def _answered(self, results: "Sequence[pq.abc.PGresult]") -> None:
+        """The statement is one result, and a commit that failed another behind it."""
         self._stop_clock()
-        if result.status in _GOOD:
+        bad = next((result for result in results if result.status not in _GOOD), None)
+        if bad is None:
             self._done(None)
             return
-        error = error_from_result(result)
-        if isinstance(error, _BROKEN):
-            self._failed(error)
-        else:
+        error = error_from_result(bad)
+        if failures.is_of_a_row(error):
             self._refused(error)
+        elif failures.is_of_a_session(error) and not self._is_second_try:
+            logger.warning("the audit trail is written in a new session", exc_info=error)
+            self._disconnect()
+            self._is_second_try = True
+            self._start()
+        else:
+            self._failed(error)
 
     def _refused(self, error: Exception) -> None:
         """One bad row fails its own caller only."""
+        self._is_second_try = False
         if len(self._batches[0]) > 1:
             self._batches.extendleft([job] for job in reversed(self._batches.popleft()))
             self._start()
@@ -202,6 +230,7 @@ class LoopWriter:
 
     def _done(self, error: Exception | None) -> None:
         self._stop_clock()
+        self._is_second_try = False
         batch = self._batches.popleft()
         _finish(batch, error)
         self._woken = len(batch)

@@ -16,10 +16,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Self
 
-from django.db import Error, InterfaceError, OperationalError
+from django.db import Error
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from audit import chain
+from audit import chain, failures
 from audit.rows import Row
 
 logger = logging.getLogger(__name__)
@@ -145,15 +145,15 @@ class GroupWriter:
 
 def _write(connection: BaseDatabaseWrapper, batch: list[_Job]) -> None:
     """Store a batch and wake its callers; one bad row fails its own caller only."""
+    rows = [row for job in batch for row in job.rows]
     try:
-        chain.append_and_commit(connection, [row for job in batch for row in job.rows])
-    except (OperationalError, InterfaceError) as error:
-        # The connection may be lost, perhaps after the commit: trying again could store it twice.
-        logger.exception("the audit trail cannot be written")
-        _close(connection)
-        _wake(batch, error)
-    except Exception as error:  # noqa: BLE001 (the thread must outlive any error)
-        if len(batch) > 1:
+        _append(connection, rows)
+    except Exception as error:
+        if not failures.is_of_a_row(error):
+            logger.exception("the audit trail cannot be written")
+            _close(connection)
+            _wake(batch, error)
+        elif len(batch) > 1:
             for job in batch:
                 _write(connection, [job])
         else:
@@ -161,6 +161,20 @@ def _write(connection: BaseDatabaseWrapper, batch: list[_Job]) -> None:
             _wake(batch, error)
     else:
         _wake(batch, None)
+
+
+def _append(connection: BaseDatabaseWrapper, rows: Sequence[Row]) -> None:
+    """In one commit; once more in a new session where the first could only refuse."""
+    if chain.is_lost(connection):
+        _close(connection)
+    try:
+        chain.append_and_commit(connection, rows)
+    except Error as error:
+        if not failures.is_of_a_session(error):
+            raise
+        logger.warning("the audit trail is written in a new session", exc_info=error)
+        _close(connection)
+        chain.append_and_commit(connection, rows)
 
 
 def _wake(batch: list[_Job], cause: Exception | None) -> None:

@@ -127,7 +127,8 @@ def test_the_role_that_appends_is_no_way_past_the_policies():
         assert cursor.fetchall() == [
             (
                 "authfi_auditor", False, False, False, True,
-                ["search_path=pg_catalog, public, pg_temp"],
+                ["search_path=pg_catalog, public, pg_temp",
+                 "enable_seqscan=off", "plan_cache_mode=force_generic_plan"],
             )
         ]  # fmt: skip
 

@@ -1,6 +1,7 @@
 """The group writer of a loop: batches, failures, lost connections (design D7, V8)."""
 
 import asyncio
+import threading
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -259,6 +260,91 @@ def test_who_waits_when_the_server_stops_is_told(bound):
             return await outcomes(tasks)
 
     assert serve(work) == [REFUSED, REFUSED]
+
+
+def own_sessions(monkeypatch, *statements):
+    """Each of these statements begins one session of a writer; later ones are as ever."""
+    make, first = chain.own_connection, list(statements)
+
+    def made(**options):
+        own = make(**options)
+        own.connect()
+        monkeypatch.setattr(own, "connect", lambda: None)
+        if first:
+            own.connection.execute(first.pop(0))
+        return own
+
+    monkeypatch.setattr(chain, "own_connection", made)
+
+
+_AS_STANDBY = "SET default_transaction_read_only = on"
+
+
+@pytest.mark.postgres
+@pytest.mark.spec("V8")
+def test_after_a_failover_the_same_rows_are_written_in_a_new_session(bound, sizes, monkeypatch):
+    own_sessions(monkeypatch, _AS_STANDBY)
+
+    async def work():
+        return await outcomes([record.arecord(a_read(n)) for n in (1, 2)])
+
+    assert serve(work) == [WRITTEN, WRITTEN]
+    assert sizes == [2, 2]
+    assert objects(bound) == ["Observation/1", "Observation/2"]
+    assert verify.verify(bound).broken is None
+
+
+@pytest.mark.postgres
+@pytest.mark.spec("V8")
+def test_a_standby_fails_all_who_wait_after_a_second_try(bound, sizes, monkeypatch):
+    own_sessions(monkeypatch, _AS_STANDBY, _AS_STANDBY)
+
+    async def work():
+        first = await outcomes([record.arecord(a_read(n)) for n in (1, 2)])
+        return first + await outcomes([record.arecord(a_read(3))])
+
+    assert serve(work) == [REFUSED, REFUSED, WRITTEN]
+    assert sizes == [2, 2, 1]
+    assert objects(bound) == ["Observation/3"]
+
+
+@pytest.mark.postgres
+@pytest.mark.spec("V8")
+def test_a_commit_that_fails_behind_its_statement_is_no_success(bound, monkeypatch):
+    table = "CREATE TEMP TABLE twice (n integer UNIQUE DEFERRABLE INITIALLY DEFERRED)"
+    own_sessions(monkeypatch, table)
+    spoiled = b"WITH late AS (INSERT INTO twice VALUES (1), (1)) " + loop_writer._STATEMENT
+    monkeypatch.setattr(loop_writer, "_STATEMENT", spoiled)
+
+    async def work():
+        return await outcomes([record.arecord(a_read(1))])
+
+    assert serve(work) == [REFUSED]
+    assert objects(bound) == []
+
+
+@pytest.mark.postgres
+def test_a_connection_that_is_made_while_the_writer_closes_is_closed_too(bound, monkeypatch):
+    asked, go_on, made = threading.Event(), threading.Event(), []
+    connected = loop_writer._connected
+
+    def slowly():
+        asked.set()
+        assert go_on.wait(20)
+        made.append(connected())
+        return made[0]
+
+    monkeypatch.setattr(loop_writer, "_connected", slowly)
+
+    async def work():
+        task = asyncio.create_task(record.arecord(a_read(1)))
+        await until(asked.is_set)
+        loop_writer.stop()
+        go_on.set()
+        return await outcomes([task])
+
+    assert serve(work) == [REFUSED]
+    assert made[0].closed
 
 
 def test_a_web_process_starts_and_ends_with_the_writer_its_database_can_have(bound):

@@ -7,6 +7,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import psycopg
 import pytest
 from django.db import connection
 
@@ -149,21 +150,22 @@ def test_too_many_waiting_events_are_refused(bound, gate, monkeypatch):
 @pytest.mark.spec("V5", "V8")
 @pytest.mark.postgres
 def test_a_lost_connection_fails_closed_and_is_opened_again(bound, monkeypatch):
-    used = []
-    append = chain.append_and_commit
+    sizes, append = [], chain.append_and_commit
 
-    def watched(own, rows):
+    def ended(own, rows):
+        sizes.append(len(rows))
+        if len(sizes) == 2:
+            session = own.connection.info
+            with psycopg.connect(session.dsn, password=session.password) as another:
+                another.execute("SELECT pg_terminate_backend(%s, 5000)", [session.backend_pid])
         append(own, rows)
-        used.append(own.connection.info.backend_pid)
 
-    monkeypatch.setattr(chain, "append_and_commit", watched)
+    monkeypatch.setattr(chain, "append_and_commit", ended)
     record.record(a_read(1))
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_terminate_backend(%s, 5000)", used)
-        assert cursor.fetchone() == (True,)
     with pytest.raises(writer.AuditUnavailableError):
         record.record(a_read(2))
     record.record(a_read(3))
+    assert sizes == [1, 1, 1]
     assert objects(bound) == ["Observation/1", "Observation/3"]
     assert verify.verify(bound).broken is None
 
@@ -195,3 +197,88 @@ def test_a_forked_process_starts_a_writer_of_its_own(bound):
     record.record(a_read(3))
     assert objects(bound) == ["Observation/1", "Observation/2", "Observation/3"]
     assert verify.verify(bound).broken is None
+
+
+@pytest.mark.postgres
+@pytest.mark.spec("A7")
+def test_interleaved_rows_of_new_and_known_chains_are_chained_each_in_order(mercy, lakeside):
+    record.record_for(lakeside, a_read(0))
+    mixed = []
+    for number in range(1, 7):
+        tenant = (mercy, lakeside)[number % 2]
+        with tenancy.bind(tenant):
+            mixed += record._prepare((a_read(number),))
+    writer.write(mixed)
+    assert objects(mercy)[-3:] == [f"Observation/{n}" for n in (2, 4, 6)]
+    assert objects(lakeside)[-4:] == [f"Observation/{n}" for n in (0, 1, 3, 5)]
+    assert [verify.verify(tenant).broken for tenant in (mercy, lakeside)] == [None, None]
+
+
+def session_as(monkeypatch, is_standby):
+    """Appends of a writer whose session is a standby's where that is said; rows of each one."""
+    seen, append = [], chain.append_and_commit
+
+    def on_standby(own, rows):
+        seen.append(len(rows))
+        if is_standby(len(seen)):
+            own.cursor().execute("SET default_transaction_read_only = on")
+        append(own, rows)
+
+    monkeypatch.setattr(chain, "append_and_commit", on_standby)
+    return seen
+
+
+@pytest.mark.postgres
+@pytest.mark.spec("V8")
+def test_after_a_failover_the_same_rows_are_written_in_a_new_session(bound, monkeypatch):
+    sizes = session_as(monkeypatch, lambda call: call == 1)
+    record.record(a_read(1))
+    record.record(a_read(2))
+    assert sizes == [1, 1, 1]
+    assert objects(bound) == ["Observation/1", "Observation/2"]
+    assert verify.verify(bound).broken is None
+
+
+@pytest.mark.postgres
+@pytest.mark.spec("V8")
+def test_a_standby_fails_all_who_wait_after_a_second_try(bound, monkeypatch):
+    sizes = session_as(monkeypatch, lambda call: call <= 2)
+    rows = record._prepare((a_read(1), a_read(2)))
+    with pytest.raises(writer.AuditUnavailableError):
+        writer.write(rows)
+    writer.write(rows)
+    assert sizes == [2, 2, 2]
+    assert objects(bound) == ["Observation/1", "Observation/2"]
+
+
+@pytest.mark.postgres
+@pytest.mark.spec("V8")
+def test_a_standby_is_not_taken_for_a_bad_row(bound, gate, monkeypatch):
+    _, _, sizes = gate
+    calls = session_as(monkeypatch, lambda call: call in (2, 3))
+    batches = [record._prepare((a_read(n),)) for n in range(4)]
+    with ThreadPoolExecutor(8) as pool:
+        futures = gather_behind_the_first(bound, gate, batches, pool)
+        failures = [type(future.exception(20)) for future in futures]
+    assert failures == [type(None), *[writer.AuditUnavailableError] * 3]
+    assert calls == sizes == [1, 3, 3]
+
+
+@pytest.mark.postgres
+@pytest.mark.spec("V8")
+def test_a_session_that_ended_while_idle_is_replaced(bound, monkeypatch):
+    used, append = [], chain.append_and_commit
+
+    def seen(own, rows):
+        append(own, rows)
+        used.append((own, own.connection.info.backend_pid))
+
+    monkeypatch.setattr(chain, "append_and_commit", seen)
+    record.record(a_read(1))
+    own, pid = used[0]
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_terminate_backend(%s)", [pid])
+    until(lambda: chain.is_lost(own))
+    record.record(a_read(2))
+    assert objects(bound) == ["Observation/1", "Observation/2"]
+    assert used[1][1] != pid

@@ -203,8 +203,8 @@ def an_event(number: int) -> Any:
 
 
 def by_tasks(turn: Iterator[tuple[Any, Any]], end: float, waits: list[float]) -> int:
-    """Callers as the gateway has them: tasks of one loop."""
-    from audit import record
+    """Callers as the gateway has them: tasks of one loop, which writes their events itself."""
+    from audit import loop_writer, record
     from authfi.lib import tenancy
 
     async def caller() -> int:
@@ -218,7 +218,11 @@ def by_tasks(turn: Iterator[tuple[Any, Any]], end: float, waits: list[float]) ->
         return done
 
     async def everyone() -> int:
-        return sum(await asyncio.gather(*(caller() for _ in range(CALLERS))))
+        loop_writer.start()
+        try:
+            return sum(await asyncio.gather(*(caller() for _ in range(CALLERS))))
+        finally:
+            loop_writer.stop()
 
     return asyncio.run(everyone())
 
