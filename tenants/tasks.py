@@ -18,6 +18,7 @@ log = logging.getLogger(__name__)
 # Rows that mean nothing once they have expired: model, field that says when, further conditions.
 EXPIRING: tuple[tuple[str, str, dict[str, bool]], ...] = (
     ("accounts.Session", "expires_at", {}),
+    ("accounts.KnownDevice", "expires_at", {}),
     ("tenants.Allowance", "expires_at", {}),
     ("smart.AuthorizationRequest", "expires_at", {}),
     ("smart.LaunchContext", "expires_at", {}),

@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponseBase
 from django.utils.cache import patch_vary_headers
 from django.utils.functional import SimpleLazyObject
 
-from authfi.accounts import sessions
+from authfi.accounts import devices, sessions
 from tenants import limits, pages
 
 GetResponse = Callable[[HttpRequest], HttpResponseBase]
@@ -31,6 +31,7 @@ def session_middleware(get_response: GetResponse) -> GetResponse:
         if _leaves_a_session(request, response) and (seconds := limits.count_visit()):
             return pages.too_many(request, seconds)
         _store(request, response, name)
+        _tell_device(request, response, devices.cookie_name(tenant.slug))
         return response
 
     return middleware
@@ -77,5 +78,20 @@ def _store(request: HttpRequest, response: HttpResponseBase, name: str) -> None:
             path="/",
             secure=settings.SESSION_COOKIE_SECURE,
             httponly=settings.SESSION_COOKIE_HTTPONLY,
+            samesite="Lax",
+        )
+
+
+def _tell_device(request: HttpRequest, response: HttpResponseBase, name: str) -> None:
+    """Give the browser what it is known by after a complete sign-in."""
+    value = sessions.of(request).device_value
+    if value:
+        response.set_cookie(
+            name,
+            value,
+            max_age=devices.LIFE,
+            path="/",
+            secure=settings.SESSION_COOKIE_SECURE,
+            httponly=True,
             samesite="Lax",
         )

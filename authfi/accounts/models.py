@@ -1,4 +1,4 @@
-"""People of a tenant, what they may do, how they sign in, and their sessions (D2, D8, N8, N14)."""
+"""People of a tenant, what they may do, how and where they sign in (D2, D8, D18, N8, N14)."""
 
 from typing import ClassVar
 
@@ -112,8 +112,31 @@ class Invitation(TenantModel):
     used_at = models.DateTimeField(null=True)
 
 
+class KnownDevice(TenantModel):
+    """A browser from which a person has signed in completely (D18); see `devices`."""
+
+    plain_columns: ClassVar[dict[str, str]] = {"key_digest": "a keyed digest"}
+
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="known_devices")
+    key_digest = models.CharField(max_length=64)
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField(db_index=True)
+
+    class Meta(TenantModel.Meta):
+        constraints = [
+            models.UniqueConstraint(
+                fields=["tenant_id", "key_digest", "user"], name="device_known_once"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"device {self.pk}"
+
+
 class AuthenticatorFailures(TenantModel):
-    """Consecutive failures of one authenticator of one person (N6)."""
+    """Consecutive failures of one authenticator of one person, at one known device or at all
+    others together (N6, D18).
+    """
 
     plain_columns: ClassVar[dict[str, str]] = {"authenticator": "names an authenticator"}
 
@@ -122,12 +145,22 @@ class AuthenticatorFailures(TenantModel):
     failures = models.PositiveIntegerField(default=0)
     last_failed_at = models.DateTimeField(null=True)
     disabled_at = models.DateTimeField(null=True)
+    device = models.ForeignKey(
+        KnownDevice, on_delete=models.CASCADE, null=True, related_name="failures"
+    )
 
     class Meta(TenantModel.Meta):
         constraints = [
             models.UniqueConstraint(
-                fields=["tenant_id", "user", "authenticator"], name="authenticator_counted_once"
-            )
+                fields=["tenant_id", "user", "authenticator"],
+                condition=models.Q(device__isnull=True),
+                name="authenticator_counted_once",
+            ),
+            models.UniqueConstraint(
+                fields=["tenant_id", "device", "authenticator"],
+                condition=models.Q(device__isnull=False),
+                name="authenticator_counted_once_a_device",
+            ),
         ]
 
 
@@ -136,6 +169,7 @@ __all__ = [
     "CONSOLE_ROLES",
     "AuthenticatorFailures",
     "Invitation",
+    "KnownDevice",
     "Role",
     "RoleAssignment",
     "Session",

@@ -79,8 +79,7 @@ def create_person(
         with transaction():
             user.save(force_insert=True)
             RoleAssignment.objects.bulk_create(RoleAssignment(user=user, role=r) for r in given)
-            if password is not None:
-                throttling.rebind(user, throttling.PASSWORD)
+            throttling.rebind(user, throttling.PASSWORD)
             record.record(_event(events.Code.ADMIN_USER, user, actor, "created", roles=given))
     except IntegrityError as error:
         raise _taken(user) from error
@@ -138,7 +137,7 @@ def enrol_totp(
     if len(seed) < SEED_BYTES:
         raise ValidationError("The seed needs at least 160 bits.")
     with transaction():
-        if throttling.wait_seconds(user, throttling.TOTP) is None:
+        if throttling.is_disabled(user, throttling.TOTP):
             TOTPDevice.objects.filter(user=user).delete()  # guessed at: it does not come back (N6)
         device = TOTPDevice.objects.create(
             user=user, name=name, seed=seed.hex(), last_step=last_step

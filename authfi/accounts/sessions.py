@@ -17,7 +17,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from authfi.accounts import signals
-from authfi.accounts.models import Session, User
+from authfi.accounts.models import KnownDevice, Session, User
 from authfi.crypto import keyring
 from authfi.lib.transaction import transaction
 from tenants import policies
@@ -37,6 +37,8 @@ class SessionStore(SessionBase):
         super().__init__(session_key)
         self.row: Session | None = None
         self.is_key_new = False
+        #: What the browser is to be known by from now on (`devices`).
+        self.device_value = ""
 
     def person(self) -> User | None:
         """Who is signed in."""
@@ -177,13 +179,18 @@ def of(request: HttpRequest) -> SessionStore:
 def end(
     user: User, *, only: Collection[UUID] | None = None, keep: UUID | None = None
 ) -> list[UUID]:
-    """End a person's sessions, or some of them; returns the ids of those that ended (N14)."""
+    """End a person's sessions, or some of them; returns the ids of those that ended (N14).
+
+    Where it is not some named ones, no device is known any longer either (D18).
+    """
     with transaction():
         rows = Session.objects.filter(user=user)
         if keep is not None:
             rows = rows.exclude(pk=keep)
         if only is not None:
             rows = rows.filter(pk__in=only)
+        else:
+            KnownDevice.objects.filter(user=user).delete()
         ended = list(rows.values_list("pk", flat=True))
         if ended:
             Session.objects.filter(pk__in=ended).delete()

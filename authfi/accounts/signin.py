@@ -15,7 +15,7 @@ from django.utils import timezone
 from django.utils.crypto import constant_time_compare
 
 from audit import events, record
-from authfi.accounts import passwords, sessions, throttling
+from authfi.accounts import devices, passwords, sessions, throttling
 from authfi.accounts.mfa import totp
 from authfi.accounts.models import CLINICAL_ROLES, CONSOLE_ROLES, Role, User
 from authfi.accounts.people import find_by_email, roles_of
@@ -72,42 +72,42 @@ def person(request: HttpRequest) -> User | None:
     return request.user if isinstance(request.user, User) else None
 
 
-def authenticate(email: str, password: str) -> User | None:
+def authenticate(email: str, password: str, browser: str = "") -> User | None:
     """The active person whose password it is; a failure is recorded, and tells the same to all.
 
-    Raises passwords.BusyError, AuditUnavailableError.
+    `browser` is what `devices.value_of` gives. Raises passwords.BusyError, AuditUnavailableError.
     """
     user = find_by_email(email)
     known = user if user and user.is_active else None
-    if is_password_of(known, password):
+    if is_password_of(known, password, browser):
         return known
     return None
 
 
-def is_password_of(user: User | None, password: str) -> bool:
+def is_password_of(user: User | None, password: str, browser: str = "") -> bool:
     """Is it the person's password, and may it be tried now? A failure is counted and recorded.
 
     Whoever it is and whatever the answer, a password is hashed (V2, N6). Raises
     passwords.BusyError, AuditUnavailableError.
     """
-    with throttling.attempt(user, throttling.PASSWORD) as attempt:
+    with throttling.attempt(user, throttling.PASSWORD, browser) as attempt:
         if passwords.verify(user, password):
             attempt.succeed()
     if not attempt.is_right:
-        record_failure(events.Code.LOGIN_FAIL, user, _reason(user, attempt))
+        record_failure(events.Code.LOGIN_FAIL, user, _reason(user, attempt), *attempt.delayed())
     return attempt.is_right
 
 
-def is_code_of(user: User, code: str) -> bool:
+def is_code_of(user: User, code: str, browser: str = "") -> bool:
     """Is it a code of the person's authenticator app, and may it be tried now (N6, N8)?
 
     A failure is counted and recorded. Raises AuditUnavailableError.
     """
-    with throttling.attempt(user, throttling.TOTP) as attempt:
+    with throttling.attempt(user, throttling.TOTP, browser) as attempt:
         if attempt.is_open and totp.verify(user, code):
             attempt.succeed()
     if not attempt.is_right:
-        record_failure(events.Code.MFA_FAIL, user, _reason(user, attempt))
+        record_failure(events.Code.MFA_FAIL, user, _reason(user, attempt), *attempt.delayed())
     return attempt.is_right
 
 
@@ -115,8 +115,12 @@ def _reason(user: User | None, attempt: throttling.Attempt) -> str:
     return "too many attempts" if user and not attempt.is_open else ""
 
 
-def record_failure(code: events.Code, user: User | None, reason: str = "") -> None:
-    """Record a failed step; of somebody unknown nothing is kept that names them."""
+def record_failure(
+    code: events.Code, user: User | None, reason: str = "", *more: events.Event
+) -> None:
+    """Record a failed step, and what else it led to, in one commit; of somebody unknown nothing is
+    kept that names them.
+    """
     record.record(
         events.Event(
             code=code,
@@ -124,7 +128,8 @@ def record_failure(code: events.Code, user: User | None, reason: str = "") -> No
             # Without roles: looking them up would tell a known account by the time it takes.
             actor=events.Actor.person(user.pk) if user else events.Actor.anonymous(),
             reason=reason or ("wrong secret" if user else "unknown account"),
-        )
+        ),
+        *more,
     )
 
 
@@ -134,11 +139,12 @@ def sign_in(
     """Begin the person's session: new cookie, nothing kept of what it held before (N14).
 
     `amr` names the methods that were passed: `PASSWORD`, `ONE_TIME_CODE`. `since` is when the first
-    of them was, by default now.
+    of them was, by default now. The browser is a known device of theirs from then on.
     """
     facts = {**_facts(amr), "auth_time": (since or timezone.now()).timestamp()}
     with transaction():
         sessions.of(request).begin(user, kind=kind_of(user), facts=facts)
+        devices.remember(request, user)
         record.record(
             events.Event(
                 code=events.Code.LOGIN_OK,

@@ -1,5 +1,9 @@
 """Failures in a row of each way to sign in: waiting, then an end (N6, V2, D18; NIST 800-63B 3.2.2).
 
+They are counted of each known device apart, and of all others together: who knows no more than an
+e-mail address can make the person wait, or end the authenticator, where they never signed in, and
+nowhere else. A right attempt takes back the failures of its own place only.
+
 An attempt is counted before it is judged, so that many at once gain nothing, and is taken back
 when it was right. From the fifth failure on the next attempt has to wait, 30 seconds doubling to an
 hour; what comes earlier is not judged. At fifty the authenticator is disabled until the person
@@ -13,11 +17,13 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from django.db import IntegrityError
 from django.db.models import F, QuerySet
 from django.utils import timezone
 
 from audit import events, record
-from authfi.accounts.models import AuthenticatorFailures, User
+from authfi.accounts import devices
+from authfi.accounts.models import AuthenticatorFailures, KnownDevice, User
 from authfi.lib.transaction import transaction
 
 PASSWORD, TOTP = "password", "totp"
@@ -33,6 +39,7 @@ class Attempt:
 
     user: User | None
     authenticator: str
+    device: KnownDevice | None = None
     number: int = 0
     is_open: bool = False
     is_right: bool = field(default=False, init=False)
@@ -41,14 +48,25 @@ class Attempt:
         """It was right: the failures before it are forgotten."""
         self.is_right = self.is_open
 
+    def delayed(self) -> tuple[events.Event, ...]:
+        """What the trail is told where this failure makes the next attempt wait for the first time.
+
+        It goes in with the failure's own event: a commit of its own would tell by its time who has
+        an account.
+        """
+        is_told = self.is_open and not self.is_right and self.number == DELAYED_AT
+        return (_locked(self, "delayed"),) if is_told else ()
+
 
 @contextmanager
-def attempt(user: User | None, authenticator: str) -> Iterator[Attempt]:
+def attempt(user: User | None, authenticator: str, browser: str = "") -> Iterator[Attempt]:
     """Count an attempt of a person, or of nobody we know; take it back where it cannot be judged.
 
-    With nobody as many statements are sent, so that the time does not tell who has an account.
+    `browser` is what `devices.value_of` gives. With nobody as many statements are sent, so that
+    the time does not tell who has an account.
     """
-    made = _claimed(user, authenticator)
+    device = devices.find(user.pk if user else _NOBODY, browser)
+    made = _claimed(Attempt(user, authenticator, device))
     try:
         yield made
     except BaseException:
@@ -57,13 +75,13 @@ def attempt(user: User | None, authenticator: str) -> Iterator[Attempt]:
         raise
     if made.is_right:
         _rows(made).filter(disabled_at=None).update(failures=0, last_failed_at=None)
-    elif made.is_open and made.number in (DELAYED_AT, DISABLED_AT):
-        _lock(made)
+    elif made.is_open and made.number == DISABLED_AT:
+        _disable(made)
 
 
-def wait_seconds(user: User, authenticator: str) -> int | None:
-    """How long the next attempt has to wait; None where the authenticator is disabled."""
-    row = AuthenticatorFailures.objects.filter(user=user, authenticator=authenticator).first()
+def wait_seconds(user: User, authenticator: str, browser: str = "") -> int | None:
+    """How long the next attempt of that browser has to wait; None where it will not be judged."""
+    row = _rows(Attempt(user, authenticator, devices.find(user.pk, browser))).first()
     if row is None:
         return 0
     if row.disabled_at:
@@ -71,11 +89,20 @@ def wait_seconds(user: User, authenticator: str) -> int | None:
     return max(0, math.ceil(_wait(row, timezone.now()).total_seconds()))
 
 
+def is_disabled(user: User, authenticator: str) -> bool:
+    """Has anybody failed so often that it was disabled, wherever?"""
+    rows = AuthenticatorFailures.objects.filter(user=user, authenticator=authenticator)
+    return rows.exclude(disabled_at=None).exists()
+
+
 def rebind(user: User, authenticator: str) -> None:
-    """The person has a new one, which has failed nothing yet."""
-    AuthenticatorFailures.objects.update_or_create(
+    """The person has a new one, which has failed nothing yet, anywhere."""
+    rows = AuthenticatorFailures.objects.filter(user=user, authenticator=authenticator)
+    rows.exclude(device=None).delete()
+    rows.update_or_create(
         user=user,
         authenticator=authenticator,
+        device=None,
         defaults={"failures": 0, "last_failed_at": None, "disabled_at": None},
     )
 
@@ -88,27 +115,45 @@ def delay_after(failures: int) -> timedelta:
     return min(FIRST_DELAY * (1 << doublings), LONGEST_DELAY)
 
 
-def _claimed(user: User | None, authenticator: str) -> Attempt:
-    """Compare and swap: of several that read the same count one goes on, the others look again."""
-    made = Attempt(user, authenticator)
+def _claimed(made: Attempt) -> Attempt:
+    """Compare and swap: of several that read the same count one goes on, the others look again.
+
+    Where the attempt has to wait the statement that would count it is sent as well, and matches
+    nothing: its absence would tell that there is such an account (V2).
+    """
+    user = made.user
     for _ in range(_TRIES):
         row = _rows(made).first()
         if row is None and user:
-            row = AuthenticatorFailures(user=user, authenticator=authenticator)
-            AuthenticatorFailures.objects.bulk_create([row], ignore_conflicts=True)
+            row = _new_row(user, made)
         failures, now = row.failures if row else 0, timezone.now()
-        if row and (row.disabled_at or _wait(row, now) > timedelta(0)):
-            return made
+        is_closed = row is not None and bool(row.disabled_at or _wait(row, now) > timedelta(0))
         claimed = _rows(made).filter(failures=failures, disabled_at=None)
+        if is_closed:
+            claimed = claimed.filter(authenticator="")
         if claimed.update(failures=failures + 1, last_failed_at=now) or user is None:
             made.number, made.is_open = failures + 1, user is not None
+            return made
+        if is_closed:
             return made
     return made
 
 
+def _new_row(user: User, made: Attempt) -> AuthenticatorFailures:
+    """The first failure of that place, unless another has just added it."""
+    row = AuthenticatorFailures(user=user, authenticator=made.authenticator, device=made.device)
+    try:
+        AuthenticatorFailures.objects.bulk_create([row], ignore_conflicts=True)
+    except IntegrityError:  # its device has just been ended
+        made.device = None
+    return row
+
+
 def _rows(made: Attempt) -> QuerySet[AuthenticatorFailures]:
     return AuthenticatorFailures.objects.filter(
-        user_id=made.user.pk if made.user else _NOBODY, authenticator=made.authenticator
+        user_id=made.user.pk if made.user else _NOBODY,
+        authenticator=made.authenticator,
+        device=made.device,
     )
 
 
@@ -119,19 +164,19 @@ def _wait(row: AuthenticatorFailures, now: datetime) -> timedelta:
     return row.last_failed_at + delay_after(row.failures) - now
 
 
-def _lock(made: Attempt) -> None:
-    """Say that it waits from now on; at fifty, end it."""
-    is_end = made.number >= DISABLED_AT
+def _disable(made: Attempt) -> None:
+    """End it for the place that failed so often."""
     with transaction():
-        if is_end:
-            _rows(made).update(disabled_at=timezone.now())
-        record.record(
-            events.Event(
-                code=events.Code.LOCK,
-                outcome=events.Outcome.SUCCESS,
-                actor=events.Actor.system("sign-in"),
-                object=f"User/{made.user.pk if made.user else ''}",
-                reason=f"{made.authenticator} {'disabled' if is_end else 'delayed'}",
-                details={"failures": made.number},
-            )
-        )
+        _rows(made).update(disabled_at=timezone.now())
+        record.record(_locked(made, "disabled"))
+
+
+def _locked(made: Attempt, what: str) -> events.Event:
+    return events.Event(
+        code=events.Code.LOCK,
+        outcome=events.Outcome.SUCCESS,
+        actor=events.Actor.system("sign-in"),
+        object=f"User/{made.user.pk if made.user else ''}",
+        reason=f"{made.authenticator} {what}",
+        details={"failures": made.number, "device": "known" if made.device else "unknown"},
+    )

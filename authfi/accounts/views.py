@@ -11,7 +11,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
 from audit import events, record
-from authfi.accounts import passwords, people, sessions, signin, stepup, throttling
+from authfi.accounts import devices, passwords, people, sessions, signin, stepup, throttling
 from authfi.accounts.decorators import signed_in
 from authfi.accounts.forms import CodeForm, LoginForm, PasswordForm
 from authfi.accounts.mfa import totp
@@ -58,10 +58,14 @@ def login(request: HttpRequest) -> HttpResponse:
     else:
         form = LoginForm(request.POST)
         if form.is_valid():
-            found = signin.authenticate(form.cleaned_data["email"], form.cleaned_data["password"])
+            found = signin.authenticate(
+                form.cleaned_data["email"],
+                form.cleaned_data["password"],
+                devices.value_of(request),
+            )
             if found:
                 return _after_password(request, found, next_url)
-            count_failure()
+            count_failure(request)
             form.add_error(None, _("The e-mail address or the password is wrong."))
     return render(request, "accounts/login.html", {"form": form, "next": next_url})
 
@@ -80,11 +84,11 @@ def mfa(request: HttpRequest) -> HttpResponse:
         return _no_second_factor(request)
     form = CodeForm(request.POST if request.method == "POST" else None)
     if form.is_bound and form.is_valid():
-        if signin.is_code_of(user, form.cleaned_data["code"]):
+        if signin.is_code_of(user, form.cleaned_data["code"], devices.value_of(request)):
             _complete(request, user, half)
             return HttpResponseRedirect(stepup.next_or_home(next_url))
-        count_failure()
-        form.add_error("code", _why_not(user))
+        count_failure(request)
+        form.add_error("code", _why_not(user, devices.value_of(request)))
     return render(request, "accounts/mfa.html", {"form": form, "next": next_url})
 
 
@@ -151,7 +155,8 @@ def _complete(request: HttpRequest, user: User, half: signin.Half | None) -> Non
 
 
 def _change_password(request: HttpRequest, user: User, form: PasswordForm) -> bool:
-    if not signin.is_password_of(user, form.cleaned_data["present"]):
+    browser = devices.value_of(request)
+    if not signin.is_password_of(user, form.cleaned_data["present"], browser):
         form.add_error("present", _("This is not your present password."))
         return False
     held = signin.assurance(request)
@@ -165,13 +170,15 @@ def _change_password(request: HttpRequest, user: User, form: PasswordForm) -> bo
     except ValidationError as error:
         form.add_error("password", error)
         return False
+    with transaction():
+        devices.remember(request, user)
     sessions.of(request).strengthen({})
     return True
 
 
-def _why_not(user: User) -> str:
+def _why_not(user: User, browser: str) -> str:
     """What the person can do about a code that was not taken."""
-    seconds = throttling.wait_seconds(user, throttling.TOTP)
+    seconds = throttling.wait_seconds(user, throttling.TOTP, browser)
     if seconds is None:
         return _("Too many wrong codes: this app is switched off. Ask your administrator for help.")
     if seconds:

@@ -198,6 +198,67 @@ def test_unknown_and_known_cost_as_many_statements(bound):
     assert statements(ada.email) == statements("nobody@example.org")
 
 
+def statements_of(email, browser=""):
+    with CaptureQueriesContext(connection) as captured:
+        signin.authenticate(email, "certainly not this one", browser)
+    return [query["sql"].split()[0] for query in captured]
+
+
+@pytest.mark.spec("V2")
+def test_neither_waiting_nor_a_foreign_browser_nor_a_first_attempt_is_told_by_statements(bound):
+    ada = a_person(bound, "doctor")
+    invited = people.create_person(email="eve@mercy.example", name="Eve", roles=["nurse"])
+    nobodys = statements_of("nobody@example.org")
+    assert statements_of(invited.email) == nobodys, "the first, of somebody without a password"
+    seen = [statements_of(ada.email) for _ in range(7)]
+    assert seen == [nobodys] * 7, "the fifth makes it wait, the others wait"
+    with_cookie = statements_of("nobody@example.org", "ab" * 32)
+    assert statements_of(ada.email, "ab" * 32) == with_cookie
+    AuthenticatorFailures.objects.filter(user=ada.user).update(disabled_at=timezone.now())
+    assert statements_of(ada.email) == nobodys, "disabled"
+
+
+@pytest.fixture
+def hashings(monkeypatch):
+    """Each hash that a password is compared with."""
+    seen = []
+    verify = passwords.PepperedArgon2.verify
+
+    def counting(self, password, encoded):
+        seen.append(encoded)
+        return verify(self, password, encoded)
+
+    monkeypatch.setattr(passwords.PepperedArgon2, "verify", counting)
+    return seen
+
+
+@pytest.mark.spec("V2")
+def test_whoever_it_is_one_hash_as_costly_is_compared(ada, hashings):
+    invited = people.create_person(email="eve@mercy.example", name="Eve", roles=["nurse"])
+    gone = a_person(ada.tenant, "nurse")
+    people.deactivate(gone.user)
+    waiting = a_person(ada.tenant, "nurse")
+    for _ in range(5):
+        try_wrong(waiting)
+    disabled = a_person(ada.tenant, "nurse")
+    AuthenticatorFailures.objects.filter(user=disabled.user).update(disabled_at=timezone.now())
+    costs = set()
+    for email in (
+        "nobody@example.org",
+        "",
+        ada.email,
+        invited.email,
+        gone.email,
+        waiting.email,
+        disabled.email,
+    ):
+        hashings.clear()
+        assert signin.authenticate(email, "certainly not this one") is None
+        [encoded] = hashings
+        costs.add(str(passwords.PepperedArgon2().decode(encoded)["params"]))
+    assert len(costs) == 1
+
+
 def policies_of(tenant, **changes):
     with tenancy.bind(tenant):
         policies.change(kind="sign-in", changes=changes, actor=ADMIN)
@@ -248,4 +309,5 @@ def test_a_wrong_present_password_counts_as_well(mercy, client, dr_ada):
     form = {"present": "wrong", "password": PASSWORD + " x", "again": PASSWORD + " x"}
     client.post(f"/t/{mercy.slug}/password", form)
     with tenancy.bind(mercy):
-        assert AuthenticatorFailures.objects.get(authenticator="password").failures == 1
+        here = AuthenticatorFailures.objects.exclude(device=None).get(authenticator="password")
+        assert here.failures == 1

@@ -60,6 +60,54 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name='KnownDevice',
+            fields=[
+                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
+                ('tenant_id', models.UUIDField(default=authfi.lib.tenancy.bound_id, editable=False)),
+                ('key_digest', models.CharField(max_length=64)),
+                ('created_at', models.DateTimeField(auto_now_add=True)),
+                ('expires_at', models.DateTimeField(db_index=True)),
+                ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='known_devices', to=settings.AUTH_USER_MODEL)),
+            ],
+            options={
+                'abstract': False,
+                'base_manager_name': 'objects',
+                'default_manager_name': 'objects',
+            },
+        ),
+        migrations.CreateModel(
+            name='AuthenticatorFailures',
+            fields=[
+                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
+                ('tenant_id', models.UUIDField(default=authfi.lib.tenancy.bound_id, editable=False)),
+                ('authenticator', models.CharField(max_length=16)),
+                ('failures', models.PositiveIntegerField(default=0)),
+                ('last_failed_at', models.DateTimeField(null=True)),
+                ('disabled_at', models.DateTimeField(null=True)),
+                ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='authenticator_failures', to=settings.AUTH_USER_MODEL)),
+                ('device', models.ForeignKey(null=True, on_delete=django.db.models.deletion.CASCADE, related_name='failures', to='accounts.knowndevice')),
+            ],
+            options={
+                'abstract': False,
+                'base_manager_name': 'objects',
+                'default_manager_name': 'objects',
+            },
+        ),
+        migrations.CreateModel(
+            name='RoleAssignment',
+            fields=[
+                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
+                ('tenant_id', models.UUIDField(default=authfi.lib.tenancy.bound_id, editable=False)),
+                ('role', models.CharField(choices=[('doctor', 'Doctor'), ('nurse', 'Nurse'), ('patient', 'Patient'), ('admin', 'Admin'), ('privacy-officer', 'Privacy Officer'), ('operator', 'Operator')], max_length=32)),
+                ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='role_assignments', to=settings.AUTH_USER_MODEL)),
+            ],
+            options={
+                'abstract': False,
+                'base_manager_name': 'objects',
+                'default_manager_name': 'objects',
+            },
+        ),
+        migrations.CreateModel(
             name='Session',
             fields=[
                 ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
@@ -100,38 +148,21 @@ class Migration(migrations.Migration):
                 'default_manager_name': 'objects',
             },
         ),
-        migrations.CreateModel(
-            name='AuthenticatorFailures',
-            fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('tenant_id', models.UUIDField(default=authfi.lib.tenancy.bound_id, editable=False)),
-                ('authenticator', models.CharField(max_length=16)),
-                ('failures', models.PositiveIntegerField(default=0)),
-                ('last_failed_at', models.DateTimeField(null=True)),
-                ('disabled_at', models.DateTimeField(null=True)),
-                ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='authenticator_failures', to=settings.AUTH_USER_MODEL)),
-            ],
-            options={
-                'abstract': False,
-                'base_manager_name': 'objects',
-                'default_manager_name': 'objects',
-                'constraints': [models.UniqueConstraint(fields=('tenant_id', 'user', 'authenticator'), name='authenticator_counted_once')],
-            },
+        migrations.AddConstraint(
+            model_name='knowndevice',
+            constraint=models.UniqueConstraint(fields=('tenant_id', 'key_digest', 'user'), name='device_known_once'),
         ),
-        migrations.CreateModel(
-            name='RoleAssignment',
-            fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('tenant_id', models.UUIDField(default=authfi.lib.tenancy.bound_id, editable=False)),
-                ('role', models.CharField(choices=[('doctor', 'Doctor'), ('nurse', 'Nurse'), ('patient', 'Patient'), ('admin', 'Admin'), ('privacy-officer', 'Privacy Officer'), ('operator', 'Operator')], max_length=32)),
-                ('user', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='role_assignments', to=settings.AUTH_USER_MODEL)),
-            ],
-            options={
-                'abstract': False,
-                'base_manager_name': 'objects',
-                'default_manager_name': 'objects',
-                'constraints': [models.UniqueConstraint(fields=('tenant_id', 'user', 'role'), name='role_given_once')],
-            },
+        migrations.AddConstraint(
+            model_name='authenticatorfailures',
+            constraint=models.UniqueConstraint(condition=models.Q(('device__isnull', True)), fields=('tenant_id', 'user', 'authenticator'), name='authenticator_counted_once'),
         ),
-        ProtectTenantTables('User', 'RoleAssignment', 'Session', 'TOTPDevice', 'Invitation', 'AuthenticatorFailures'),
+        migrations.AddConstraint(
+            model_name='authenticatorfailures',
+            constraint=models.UniqueConstraint(condition=models.Q(('device__isnull', False)), fields=('tenant_id', 'device', 'authenticator'), name='authenticator_counted_once_a_device'),
+        ),
+        migrations.AddConstraint(
+            model_name='roleassignment',
+            constraint=models.UniqueConstraint(fields=('tenant_id', 'user', 'role'), name='role_given_once'),
+        ),
+        ProtectTenantTables('User', 'RoleAssignment', 'Session', 'TOTPDevice', 'Invitation', 'KnownDevice', 'AuthenticatorFailures'),
     ]
