@@ -15,7 +15,8 @@ from psycopg.pq import Format
 
 from audit.rows import Row
 
-APPEND = f"SELECT audit_append({', '.join(['%b'] * len(Row._fields))})"
+CALL = f"audit_append({', '.join(['%b'] * len(Row._fields))})"
+APPEND = f"SELECT {CALL}"
 
 _HEADER = struct.Struct("!iiIii")
 _LENGTH = struct.Struct("!i").pack
@@ -48,7 +49,9 @@ class _BytesArray(_Array):
 
 
 def of(rows: Sequence[Row]) -> list[_Array]:
-    """The parameters of `APPEND`."""
+    """The parameters of `CALL`."""
+    if len(rows) == 1:  # most requests come alone
+        return _of_one(rows[0])
     tenants, ids, ats, *texts, details, leaves = zip(*rows, strict=True)
     return [
         _fixed(_UuidArray, [tenant.bytes for tenant in tenants]),
@@ -57,6 +60,18 @@ def of(rows: Sequence[Row]) -> list[_Array]:
         *(_varying(_TextArray, map(str.encode, column)) for column in texts),
         _varying(_BytesArray, details),
         _fixed(_BytesArray, leaves),
+    ]
+
+
+def _of_one(row: Row) -> list[_Array]:
+    tenant_id, event_id, at, *texts, details, leaf = row
+    return [
+        _UuidArray(_ONE_UUID + tenant_id.bytes),
+        _UuidArray(_ONE_UUID + event_id),
+        _TimeArray(_ONE_TIME + _TIME(at * 1000 - _TO_2000)),
+        *[_TextArray(_ONE_TEXT + _LENGTH(len(text)) + text) for text in map(str.encode, texts)],
+        _BytesArray(_ONE_BYTES + _LENGTH(len(details)) + details),
+        _BytesArray(_ONE_BYTES + _LENGTH(len(leaf)) + leaf),
     ]
 
 
@@ -73,6 +88,11 @@ def _varying(kind: type[_Array], values: Iterable[bytes]) -> _Array:
 
 def _header(kind: type[_Array], count: int) -> bytes:
     return _HEADER.pack(1, 0, kind.element, count, 1)
+
+
+_ONE_UUID = _header(_UuidArray, 1) + _LENGTH(16)
+_ONE_TIME = _header(_TimeArray, 1) + _LENGTH(8)
+_ONE_TEXT, _ONE_BYTES = _header(_TextArray, 1), _header(_BytesArray, 1)
 
 
 class _ArrayDumper(Dumper):

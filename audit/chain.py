@@ -6,7 +6,7 @@ appends in its function `audit_append`; SQLite does the same steps here, in the 
 
 import select
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -23,7 +23,9 @@ from audit import arrays
 from audit.clock import Clock
 from audit.rows import Row, leaf_digest, sqlite_time
 from authfi.lib import tenancy
+from authfi.lib.compiled import Write, write, write_in_one
 from authfi.lib.tenancy import TenantRef
+from authfi.lib.transaction import defer, transaction
 
 _LABEL = b"authfi-audit-v1"
 FIRST_PREV = bytes(32)
@@ -87,6 +89,25 @@ def is_lost(connection: BaseDatabaseWrapper) -> bool:
 def flush(rows: Sequence[Row]) -> None:
     """Append inside the transaction that this thread has open: its last statement (D7)."""
     append(connections[DEFAULT_DB_ALIAS], rows)
+
+
+def append_with(wanted: Write, rows: Sequence[Row]) -> bool:
+    """Write what is wanted and append, in one commit of this thread's connection.
+
+    False, and nothing was stored, where a change hit nothing. No transaction may be open.
+    """
+    if connections[DEFAULT_DB_ALIAS].vendor == "postgresql":
+        return write_in_one(wanted, arrays.CALL, arrays.of(rows))
+    with suppress(_HitNothingError), transaction():
+        if not write(wanted):
+            raise _HitNothingError
+        defer(rows)
+        return True
+    return False
+
+
+class _HitNothingError(Exception):
+    """Takes a transaction back."""
 
 
 def append_and_commit(connection: BaseDatabaseWrapper, rows: Sequence[Row]) -> None:

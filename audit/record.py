@@ -17,6 +17,7 @@ from audit.rows import Row, id_text, leaf_digest, new_id, tenant_text, time_text
 from audit.writer import AuditUnavailableError
 from authfi.crypto import keyring
 from authfi.lib import database, requestinfo, tenancy, transaction
+from authfi.lib.compiled import Write
 from authfi.lib.tenancy import TenantRef
 
 _TABLE = "audit_event"
@@ -33,6 +34,25 @@ def record(*events: Event) -> None:
     rows = _prepare(events)
     if rows and not transaction.defer(rows):
         writer.write(rows)
+
+
+def record_with(wanted: Write | None, event: Event) -> bool:
+    """Write what is wanted, if anything, and store the event that tells of it, in one commit.
+
+    False, and nothing was stored, where a change hit nothing: what it was judged by has changed.
+    Durable on return; not for an open transaction. Raises AuditUnavailableError,
+    transaction.BareTransactionError, TenantNotBoundError, WrongTenantError.
+    """
+    if transaction.in_transaction():
+        raise transaction.BareTransactionError("record_with commits by itself")
+    if wanted is None:
+        record(event)
+        return True
+    rows = _prepare((event,))
+    try:
+        return chain.append_with(wanted, rows)
+    except DatabaseError as error:
+        raise AuditUnavailableError("the audit trail cannot be written") from error
 
 
 def flush(rows: Sequence[Row]) -> None:
@@ -144,4 +164,4 @@ def _storable(text: str) -> str:
     return text.encode(errors="replace").decode().replace("\0", "\ufffd")
 
 
-__all__ = ["AuditUnavailableError", "arecord", "record", "record_for"]
+__all__ = ["AuditUnavailableError", "arecord", "record", "record_for", "record_with"]

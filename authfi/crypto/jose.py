@@ -1,12 +1,18 @@
 """JWS signing and verifying with the algorithm pinned to the key (O18)."""
 
-from typing import Any
+from functools import lru_cache
+from typing import Any, Final
 
+import orjson
 from joserfc import jws, jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import ECKey, KeySet, RSAKey
+from joserfc.util import urlsafe_b64encode
 
 PrivateKey = RSAKey | ECKey
+_ALGORITHMS: Final = {
+    alg: jws.JWSRegistry(algorithms=[alg]).get_alg(alg) for alg in ("ES256", "ES384", "RS256")
+}
 MAX_TOKEN_BYTES = 8192
 
 
@@ -23,9 +29,11 @@ def new_key(alg: str) -> PrivateKey:
 
 
 def sign(key: PrivateKey, claims: dict[str, Any], typ: str = "JWT") -> str:
-    """A compact JWS with `alg` and `kid` of the key."""
-    header = {"alg": key.alg, "kid": key.kid, "typ": typ}
-    return jwt.encode(header, claims, key, algorithms=[str(key.alg)])
+    """A compact JWS with `alg` and `kid` of the key (RFC 7515 7.1)."""
+    alg = str(key.alg)
+    message = _header(alg, str(key.kid), typ) + urlsafe_b64encode(orjson.dumps(claims))
+    signature = _ALGORITHMS[alg].sign(message, key)
+    return (message + b"." + urlsafe_b64encode(signature)).decode()
 
 
 def verify(token: str, keys: KeySet, *, typ: str) -> dict[str, Any]:
@@ -44,6 +52,12 @@ def verify(token: str, keys: KeySet, *, typ: str) -> dict[str, Any]:
         return jwt.decode(token, key, algorithms=[str(key.alg)]).claims
     except (JoseError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         raise BadTokenError("the token's signature does not verify") from error
+
+
+@lru_cache(maxsize=1024)
+def _header(alg: str, kid: str, typ: str) -> bytes:
+    """The protected header, which is the same for all that a key signs, and the dot behind it."""
+    return urlsafe_b64encode(orjson.dumps({"alg": alg, "kid": kid, "typ": typ})) + b"."
 
 
 def _check_header(header: dict[str, Any], typ: str) -> None:

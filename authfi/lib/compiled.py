@@ -14,10 +14,11 @@ from itertools import chain
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 from uuid import UUID, uuid4
 
-from django.db import DEFAULT_DB_ALIAS, connections, models
+from django.db import DEFAULT_DB_ALIAS, DataError, connections, models
 from django.db.backends.postgresql.base import ServerBindingCursor
 from django.db.models import sql
-from django.db.models.query import get_related_populators
+from django.db.models.base import ModelState
+from psycopg.errors import DivisionByZero
 
 from authfi.lib import tenancy
 from authfi.lib.models import TenantModel
@@ -100,59 +101,91 @@ class Step(NamedTuple):
     values: dict[str, Any]
 
 
-def insert(row: TenantModel, *after: Step) -> bool:
-    """INSERT a new row of the bound tenant, if each change `after` which it comes hits a row.
+class Write(NamedTuple):
+    """Changes that each must hit a row, and a new row of the bound tenant: all of it or nothing."""
 
-    True where it did; otherwise what stands after the change that hit nothing is not done either.
-    PostgreSQL is asked once for all of it. No signals are sent. Raises WrongTenantError.
+    steps: tuple[Step, ...]
+    row: TenantModel | None = None
+
+
+def write(wanted: Write) -> bool:
+    """Write one after the other; False where a change hit nothing, then take back the rest.
+
+    For an open transaction. Raises WrongTenantError.
     """
-    row.check_tenant()
-    connection = connections[DEFAULT_DB_ALIAS]
-    made = _inserts.get(type(row)) or _inserts.setdefault(type(row), _Insert.of(row, connection))
-    fields = row._meta.local_concrete_fields
-    params = [one.get_db_prep_save(one.pre_save(row, True), connection) for one in fields]
-    if after and connection.vendor == "postgresql":
-        steps = [change.made() for change, _ in after]
-        text = _joined(tuple(one for one, _ in steps), made)
-        before = [
-            places.filled(values) for (_, places), (_, values) in zip(steps, after, strict=True)
-        ]
-        with _execute(text, [*chain.from_iterable(before), *params]) as cursor:
-            is_done = bool(cursor.rowcount == 1)
-    else:
-        is_done = all(change.run(**values) for change, values in after)
-        if is_done:
-            _execute(made.text, params).close()
-    row._state.adding = not is_done
-    return is_done
+    if not all(change.run(**values) for change, values in wanted.steps):
+        return False
+    if wanted.row is not None:
+        insert(wanted.row)
+    return True
+
+
+def write_in_one(wanted: Write, last: str, params: Sequence[Any]) -> bool:
+    """Write all, call the SQL function `last` with `params`, and commit, in one statement.
+
+    For PostgreSQL with no transaction open. False, and nothing was written, where a change hit
+    nothing: dividing by the number of rows is what takes the statement back. Raises
+    WrongTenantError.
+    """
+    made = [change.made() for change, _ in wanted.steps]
+    values = [
+        places.filled(step.values) for (_, places), step in zip(made, wanted.steps, strict=True)
+    ]
+    texts = [text for text, _ in made]
+    if wanted.row is not None:
+        texts.append(_insert_of(wanted.row).text)
+        values.append(_values(wanted.row))
+    text = _joined(tuple(texts), last)
+    try:
+        _execute(text, [*chain.from_iterable(values), *params], is_told_without=True).close()
+    except DataError as error:
+        if isinstance(error.__cause__, DivisionByZero):
+            return False
+        raise
+    if wanted.row is not None:
+        wanted.row._state.adding = False
+    return True
+
+
+def insert(row: TenantModel) -> None:
+    """INSERT a new row of the bound tenant. No signals are sent. Raises WrongTenantError."""
+    _execute(_insert_of(row).text, _values(row)).close()
+    row._state.adding = False
 
 
 class _Insert(NamedTuple):
-    """The INSERT of a model's row, by VALUES; and its head with the same values, typed."""
+    """The INSERT of a model's row, and how its fields' values are had."""
 
     text: str
-    head: str
-    typed: str
+    fields: tuple["models.Field[Any, Any]", ...]
 
-    @classmethod
-    def of(cls, row: TenantModel, connection: Any) -> "_Insert":
-        fields = row._meta.local_concrete_fields
+
+def _insert_of(row: TenantModel) -> _Insert:
+    """Raises WrongTenantError."""
+    row.check_tenant()
+    made = _inserts.get(type(row))
+    if made is None:
+        fields = tuple(row._meta.local_concrete_fields)
         query: Any = sql.InsertQuery(type(row))
         query.insert_values(fields, [row])
         ((text, _),) = query.get_compiler(DEFAULT_DB_ALIAS).as_sql()
-        typed = ", ".join(f"CAST(%s AS {one.db_type(connection)})" for one in fields)
-        return cls(text, text[: text.index(" VALUES ")], typed)
+        made = _inserts[type(row)] = _Insert(text, fields)
+    return made
+
+
+def _values(row: TenantModel) -> list[Any]:
+    connection = connections[DEFAULT_DB_ALIAS]
+    fields = _inserts[type(row)].fields
+    return [one.get_db_prep_save(one.pre_save(row, True), connection) for one in fields]
 
 
 @lru_cache(maxsize=256)
-def _joined(changes: tuple[str, ...], last: _Insert) -> str:
-    """Each change as a step that needs the one before to have hit something."""
-    steps, needed = [], ""
-    for number, text in enumerate(changes):
-        needs = f" AND EXISTS (SELECT FROM {needed})" if needed else ""
-        needed = f"step{number}"
-        steps.append(f"{needed} AS ({text}{needs} RETURNING 1)")
-    return " ".join(("WITH", ", ".join(steps), last.head, "SELECT", last.typed, "FROM", needed))
+def _joined(texts: tuple[str, ...], last: str) -> str:
+    """Each text as a step, and a call that is undone with all of them unless each hit a row."""
+    names = [f"step{number}" for number in range(len(texts))]
+    steps = (f"{name} AS ({text} RETURNING 1)" for name, text in zip(names, texts, strict=True))
+    hits = " * ".join(f"(SELECT count(*) FROM {name})" for name in names)  # noqa: S608
+    return f"WITH {', '.join(steps)} SELECT 1 / ({hits}), {last}"
 
 
 _inserts: dict[type, _Insert] = {}
@@ -196,23 +229,46 @@ class _Select:
     def __init__(self, text: str, places: _Places, compiler: Any, converters: Any) -> None:
         self.text, self.places = text, places
         self._compiler, self._converters = compiler, converters
-        info = compiler.klass_info
-        columns = info["select_fields"]
-        self._model, self._start, self._end = info["model"], columns[0], columns[-1] + 1
-        self._names = [one[0].target.attname for one in compiler.select[self._start : self._end]]
-        populators: Any = get_related_populators
-        self._related = populators(info, compiler.select, DEFAULT_DB_ALIAS)
+        self._loaded = _Loaded(compiler.klass_info, compiler.select)
         self._annotations = compiler.annotation_col_map.items()
 
     def instance(self, row: Sequence[Any]) -> Any:
         """The model instance of a row, with what it was selected with."""
         if self._converters:
             (row,) = self._compiler.apply_converters([row], self._converters)
-        made = self._model.from_db(DEFAULT_DB_ALIAS, self._names, row[self._start : self._end])
-        for related in self._related:
-            related.populate(row, made)
+        made = self._loaded.instance(row)
         for name, column in self._annotations:
             setattr(made, name, row[column])
+        return made
+
+
+class _Loaded:
+    """How a model's instance is made of its columns in a row, and those it refers to likewise.
+
+    As `Model.from_db` for a model whose attributes do nothing when they are set.
+    """
+
+    def __init__(self, info: dict[str, Any], select: Sequence[Any]) -> None:
+        columns = info["select_fields"]
+        self._model = info["model"]
+        self._start, self._end = columns[0], columns[-1] + 1
+        names = [one[0].target.attname for one in select[self._start : self._end]]
+        self._names = names
+        self._key = self._start + names.index(self._model._meta.pk.attname)
+        self._related = [
+            (one["field"], _Loaded(one, select)) for one in info.get("related_klass_infos", ())
+        ]
+
+    def instance(self, row: Sequence[Any]) -> Any:
+        """None for a related row that is not there."""
+        if row[self._key] is None:
+            return None
+        made = self._model.__new__(self._model)
+        made.__dict__.update(zip(self._names, row[self._start : self._end], strict=True))
+        made._state = state = ModelState()
+        state.db, state.adding = DEFAULT_DB_ALIAS, False
+        for field, loaded in self._related:
+            field.set_cached_value(made, loaded.instance(row))
         return made
 
 
@@ -242,17 +298,21 @@ def _prepared(value: Any) -> Any:
     return field.get_db_prep_value(value, connections[DEFAULT_DB_ALIAS])
 
 
-def _execute(text: str, params: Sequence[Any]) -> Any:
+def _execute(text: str, params: Sequence[Any], *, is_told_without: bool = False) -> Any:
     """A cursor that has run the statement, through Django's own wrapper of it.
 
-    Where statements are captured it is Django's own cursor: it alone can tell them with values.
+    Where statements are captured it is Django's own cursor, which alone can tell them with values,
+    unless they may be told without.
     """
     connection: Any = connections[DEFAULT_DB_ALIAS]
-    if connection.vendor == "postgresql" and not connection.queries_logged:
+    is_told = connection.queries_logged
+    if connection.vendor == "postgresql" and (is_told_without or not is_told):
         binding: Any = ServerBindingCursor
         connection.close_if_health_check_failed()
         connection.ensure_connection()
         cursor = connection.make_cursor(binding(connection.connection))
+        if is_told:
+            connection.queries_log.append({"sql": text, "time": "0"})
     else:
         cursor = connection.cursor()
     try:

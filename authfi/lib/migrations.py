@@ -15,7 +15,8 @@ CURRENT_TENANT = "(SELECT NULLIF(current_setting('app.tenant', true), '')::uuid)
 class ProtectTenantTables(Operation):
     """Protect the named models' tables: the last operation of a migration that touches them.
 
-    PostgreSQL: RLS with FORCE, foreign keys that carry the tenant, rights of the application role.
+    PostgreSQL: RLS with FORCE, foreign keys that carry the tenant in place of those that do not,
+    rights of the application role.
     SQLite: triggers that do the foreign keys' work. SQLite loses a table's triggers when a later
     migration rebuilds the table, so such a migration names the model here again.
     """
@@ -105,6 +106,9 @@ def _foreign_key_statements(
         if remote and any(column.name == "tenant_id" for column in remote._meta.local_fields):
             if schema_editor.connection.vendor == "postgresql":
                 yield from _composite_key(model._meta.db_table, str(field.column), remote)
+                # What it implies need not be looked up, and locked, once more. Django makes its
+                # own keys at the end of the migration.
+                schema_editor.deferred_sql.append(_drop_plain_key(schema_editor, model, field))
             else:
                 yield from _same_tenant_triggers(model._meta.db_table, str(field.column), remote)
 
@@ -123,6 +127,13 @@ def _composite_key(table: str, column: str, remote: type[models.Model]) -> Itera
         f'REFERENCES "{remote._meta.db_table}" (tenant_id, "{remote._meta.pk.column}") '
         "DEFERRABLE INITIALLY DEFERRED"
     )
+
+
+def _drop_plain_key(
+    schema_editor: Any, model: type[models.Model], field: "models.Field[Any, Any]"
+) -> str:
+    name = schema_editor._fk_constraint_name(model, field, "_fk_%(to_table)s_%(to_column)s")
+    return f'ALTER TABLE "{model._meta.db_table}" DROP CONSTRAINT IF EXISTS {name}'
 
 
 def _same_tenant_triggers(table: str, column: str, remote: type[models.Model]) -> Iterator[str]:

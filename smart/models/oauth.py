@@ -125,7 +125,10 @@ for _signal in (post_save, post_delete):
 
 
 class AuthorizationCode(TenantModel, AbstractGrant):
-    """A code on its way from the authorize to the token endpoint: 60 seconds, used once (O4)."""
+    """A code on its way from the authorize to the token endpoint: 60 seconds, used once (O4).
+
+    Its grant names app and person.
+    """
 
     plain_columns: ClassVar[dict[str, str]] = {
         "code": "a keyed digest",
@@ -137,18 +140,21 @@ class AuthorizationCode(TenantModel, AbstractGrant):
     }
 
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
-    code = models.CharField(max_length=64, unique=True)
+    code = models.CharField(max_length=64)
     grant = models.ForeignKey("smart.Grant", on_delete=models.CASCADE, related_name="codes")
     used_at = models.DateTimeField(null=True)
+    application = None
+    user = None
+    updated = None
     claims = None
     resource = None
 
     class Meta(TenantModel.Meta):
-        pass
+        constraints = [models.UniqueConstraint(fields=["tenant_id", "code"], name="code_once")]
 
 
 class RefreshToken(TenantModel, AbstractRefreshToken):
-    """A refresh token as a digest; its family is its grant (D3, D4, O13).
+    """A refresh token as a digest; its family, app and person are its grant's (D3, D4, O13).
 
     `successor` is the token that replaced it, sealed under a key derived from this one, for a
     client whose answer was lost.
@@ -160,13 +166,16 @@ class RefreshToken(TenantModel, AbstractRefreshToken):
     }
 
     id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
-    token = models.CharField(max_length=64, unique=True)
+    token = models.CharField(max_length=64)
     grant = models.ForeignKey(
         "smart.Grant", on_delete=models.CASCADE, related_name="refresh_tokens"
     )
     expires_at = models.DateTimeField()
     used_at = models.DateTimeField(null=True)
     successor = models.TextField(blank=True)
+    application = None
+    user = None
+    updated = None
     token_checksum = None
     access_token = None
     token_family = None
@@ -174,7 +183,9 @@ class RefreshToken(TenantModel, AbstractRefreshToken):
     resource = None
 
     class Meta(TenantModel.Meta):
-        pass
+        constraints = [
+            models.UniqueConstraint(fields=["tenant_id", "token"], name="refresh_token_once")
+        ]
 
 
 class RevokedToken(TenantModel):

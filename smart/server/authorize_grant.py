@@ -14,8 +14,8 @@ from authfi.accounts.models import User
 from authfi.accounts.signin import Assurance
 from authfi.lib.transaction import transaction
 from consent.models import Consent
+from smart import grants, role_rules
 from smart import launch as launches
-from smart import role_rules
 from smart.models import AuthorizationCode, AuthorizationRequest, Grant, HealthcareModule
 from smart.scopes import match
 from smart.scopes.match import LeftOut, Reason
@@ -137,21 +137,21 @@ def answer_again(asked: Pending, user: User | None) -> HttpResponse | None:
     with transaction():
         code = (
             AuthorizationCode.objects.select_for_update(of=("self",))
-            .select_related("grant")
+            .select_related("grant__user")
             .filter(
-                application=asked.kept.application,
+                grant__application=asked.kept.application,
                 grant__ended_at__isnull=True,
-                user=user,
+                grant__user=user,
                 used_at__isnull=True,
                 expires__gt=timezone.now(),
                 **first,
             )
             .first()
         )
-        if code is None or code.user is None:
+        if code is None or code.grant.user is None:
             return None
         code.delete()
-        fresh = _code(asked, code.grant, code.user)
+        fresh = _code(asked, code.grant, code.grant.user)
     return redirect_to_app(asked.redirect_uri, {"code": fresh, "state": asked.state})
 
 
@@ -209,6 +209,7 @@ def _grant(
         "fhir_user": user.fhir_user,
         "audience": asked.audience,
         "amr": list(held.amr),
+        grants.LAUNCHED: asked.kept.launch_context is not None,
     }
     limits = policies.tokens().limits(patient_access=application.patient_access)
     once = timedelta(seconds=CODE_SECONDS + application.access_token_seconds)

@@ -1,10 +1,12 @@
 """oauthlib's authorization server with the grants we serve, and nothing else (D14, O1, O2)."""
 
-from typing import Any, Final
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Final
 from urllib.parse import parse_qs, urlsplit
 
+from oauthlib.common import Request
 from oauthlib.oauth2.rfc6749.endpoints.authorization import AuthorizationEndpoint
-from oauthlib.oauth2.rfc6749.endpoints.token import TokenEndpoint
 from oauthlib.oauth2.rfc6749.grant_types.authorization_code import (
     AuthorizationCodeGrant,
     code_challenge_method_s256,
@@ -15,8 +17,6 @@ from oauthlib.oauth2.rfc6749.tokens import BearerToken
 
 from smart.models.handles import new_handle
 from smart.server.validator import SmartValidator
-
-GRANT_TYPES: Final = ("authorization_code", "refresh_token", "client_credentials")
 
 
 class CodeGrant(AuthorizationCodeGrant):
@@ -33,16 +33,44 @@ class CodeGrant(AuthorizationCodeGrant):
         return {"code": new_handle(), "state": request.state}
 
 
-class Engine(AuthorizationEndpoint, TokenEndpoint):
+def _refresh_grant(validator: SmartValidator) -> RefreshTokenGrant:
+    return RefreshTokenGrant(  # type: ignore[no-untyped-call]
+        validator, issue_new_refresh_tokens=False, post_token=[validator.narrow_refresh]
+    )
+
+
+_GRANTS: Final[dict[str, Callable[[SmartValidator], Any]]] = {
+    "authorization_code": CodeGrant,
+    "refresh_token": _refresh_grant,
+    "client_credentials": ClientCredentialsGrant,
+}
+GRANT_TYPES: Final = tuple(_GRANTS)
+
+
+class TokenRequest(Request):
+    """oauthlib's request of a form that was parsed before, each parameter once."""
+
+    duplicate_params: ClassVar[list[str]] = []
+    uri_query = ""
+    headers: Any
+    scopes: Any
+    _params: dict[str, Any]
+
+    def __init__(self, form: Mapping[str, str]) -> None:
+        self.uri, self.http_method, self.headers, self.body = "/", "POST", {}, None
+        self.decoded_body = list(form.items())
+        self._params = {**_NO_PARAMETERS, **form}
+
+
+_NO_PARAMETERS: Final = Request("/")._params  # type: ignore[no-untyped-call]
+
+
+class Engine(AuthorizationEndpoint):
     """One server for one request: its validator holds what the request has proven so far."""
 
     def __init__(self, validator: SmartValidator) -> None:
-        code = CodeGrant(validator)  # type: ignore[no-untyped-call]
-        refresh = RefreshTokenGrant(  # type: ignore[no-untyped-call]
-            validator, issue_new_refresh_tokens=False, post_token=[validator.narrow_refresh]
-        )
-        own = ClientCredentialsGrant(validator)  # type: ignore[no-untyped-call]
-        bearer = BearerToken(  # type: ignore[no-untyped-call]
+        self._validator = validator
+        self._bearer = BearerToken(  # type: ignore[no-untyped-call]
             validator,
             token_generator=validator.issue_access_token,
             expires_in=validator.access_token_seconds,
@@ -50,19 +78,17 @@ class Engine(AuthorizationEndpoint, TokenEndpoint):
         AuthorizationEndpoint.__init__(  # type: ignore[no-untyped-call]
             self,
             default_response_type="code",
-            response_types={"code": code},
-            default_token_type=bearer,
+            response_types={"code": CodeGrant(validator)},  # type: ignore[no-untyped-call]
+            default_token_type=self._bearer,
         )
-        TokenEndpoint.__init__(  # type: ignore[no-untyped-call]
-            self,
-            default_grant_type="authorization_code",
-            grant_types={
-                "authorization_code": code,
-                "refresh_token": refresh,
-                "client_credentials": own,
-            },
-            default_token_type=bearer,
-        )
+
+    def token_response(self, form: Mapping[str, str]) -> tuple[dict[str, Any], int]:
+        """The answer to a form whose `grant_type` is one of GRANT_TYPES, and its status."""
+        request = TokenRequest(form)
+        request.scopes = request.scope.split() if request.scope else None
+        grant = _GRANTS[request.grant_type](self._validator)
+        _, text, status = grant.create_token_response(request, self._bearer)
+        return json.loads(text), status
 
     def authorization_code(self, scopes: list[str], facts: dict[str, Any]) -> str:
         """Make and save a code for a request that was checked before (AUTZ-14).

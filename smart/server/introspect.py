@@ -189,19 +189,19 @@ def _refresh_token(tenant: TenantRef, raw: str) -> Told | None:
     if found is None or found.row.used_at is not None or not found.is_live(timezone.now()):
         return None
     row, grant = found.row, found.grant
-    if row.application.state != Application.State.ACTIVE:
+    if found.application.state != Application.State.ACTIVE:
         return None
     members = {
         "active": True,
         "scope": grant.scopes,
-        "client_id": row.application.client_id,
+        "client_id": found.application.client_id,
         "exp": int(row.expires_at.timestamp()),
         "iat": int(row.created.timestamp()),
         "iss": issuer(tenant),
         "sub": str(grant.user_id),
         **_of_grant(grant, grant.scopes.split()),
     }
-    return Told(row.application.client_id, grant.pk, grant.patient or "", members)
+    return Told(found.application.client_id, grant.pk, grant.patient or "", members)
 
 
 def _of_grant(grant: Grant, scopes: list[str]) -> dict[str, Any]:

@@ -61,7 +61,7 @@ def _end_refresh_token(raw: str, client: Application) -> None:
     found = token_store.find(raw)
     if found is None:
         return
-    if found.row.application_id == client.pk:
+    if found.grant.application_id == client.pk:
         actor = events.Actor.client(client.client_id)
         end_grants(reason="revoked_by_app", actor=actor, id=found.grant.pk)
     else:

@@ -1,19 +1,19 @@
 """The token endpoint (RFC 6749 3.2; TOKN-01 to TOKN-24, REFR-01 to REFR-13, CAUT-01 to CAUT-09)."""
 
-import json
 from typing import Final
 
 from audit import record
 from audit.events import Code
 from authfi.lib.transaction import transaction
 from smart.models import Application
-from smart.server import client_auth, refusal, token_store
+from smart.server import client_auth, refusal, reuse, token_store
 from smart.server.endpoint import OAuthRequest, OAuthResponse
 from smart.server.engine import GRANT_TYPES, Engine
 from smart.server.errors import (
     InvalidRequest,
     InvalidTarget,
     OAuthError,
+    TemporarilyUnavailable,
     UnsupportedGrantType,
     status_of,
 )
@@ -29,12 +29,15 @@ REQUIRED: Final = {
     "refresh_token": ("refresh_token",),
 }
 
+#: What a token hangs on changes this often at most while it is asked for: used, told again, ended.
+ATTEMPTS: Final = 4
+
 
 def token(request: OAuthRequest) -> OAuthResponse:
     """Exchange a code, a refresh token or an app's secret for an access token.
 
     Every answer is audited; a refusal is an answer, so nothing is raised for bad input. Raises
-    AuditUnavailableError.
+    AuditUnavailableError, ToAskError.
     """
     client: Application | None = None
     try:
@@ -76,21 +79,36 @@ def _by_refresh_token(request: OAuthRequest) -> Application | None:
     if form["grant_type"] != "refresh_token" or not is_bare:
         return None
     found = token_store.find(form["refresh_token"])
-    if found is None or not found.row.application.is_public:
+    if found is None or not found.application.is_public:
         return None
-    return client_auth.find(found.row.application.client_id)
+    return client_auth.find(found.application.client_id)
 
 
 def _exchange(request: OAuthRequest, client: Application) -> OAuthResponse:
-    """One transaction: what was sent is locked, used and audited, or nothing happened."""
-    body = {name: request.form[name] for name in PARAMETERS if name in request.form}
-    with transaction():
-        _, text, status = Engine(SmartValidator(client)).create_token_response("/", body=body)
-        answer = json.loads(text)
-        if status == 200:
+    """What was sent is judged, then used and audited in one commit, or nothing happened.
+
+    Nothing is locked meanwhile: what somebody else has changed by then is judged anew, and what
+    was used does not become unused. Raises TemporarilyUnavailable, ToAskError.
+    """
+    form = {name: request.form[name] for name in PARAMETERS if name in request.form}
+    for _ in range(ATTEMPTS):
+        validator = SmartValidator(client, told=request.told)
+        answer, status = Engine(validator).token_response(form)
+        if status != 200:
+            return _refused(request, client, validator, answer)
+        if validator.issued and record.record_with(validator.write, validator.issued):
             return OAuthResponse(200, answer)
-        answer.pop("state", None)
-        response = OAuthResponse(status_of(answer["error"]), answer)
-        # Inside, so that what a refusal changes (what is used twice ends its grant) stays.
+    raise TemporarilyUnavailable("try again in a moment")
+
+
+def _refused(
+    request: OAuthRequest, client: Application, validator: SmartValidator, answer: dict[str, str]
+) -> OAuthResponse:
+    """In one transaction with what the refusal changes."""
+    answer.pop("state", None)
+    response = OAuthResponse(status_of(answer["error"]), answer)
+    with transaction():
+        if validator.reused:
+            reuse.end(validator.reused, request.form["grant_type"])
         record.record(refusal.event(request, client, response, Code.TOKEN_DENY))
     return response

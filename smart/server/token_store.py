@@ -15,9 +15,9 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from django.db.models import Exists, OuterRef, QuerySet
 from django.utils import timezone
 
-from authfi.accounts.models import Session
+from authfi.accounts.models import Session, User
 from authfi.crypto import envelope
-from authfi.lib.compiled import Change, Query, Step, insert
+from authfi.lib.compiled import Change, Query, Step, Write, insert
 from smart.models import Application, Grant, RefreshToken
 from smart.models.handles import handle_digest, new_handle
 from tenants import policies
@@ -29,25 +29,31 @@ _TABLE, _COLUMN = "smart_refreshtoken", "successor"
 _INFO = b"authfi refresh token successor"
 
 
-def _rows(token: str, now: datetime) -> QuerySet[RefreshToken]:
+_READ_OF_PERSON: Final = ("id", "tenant_id", "is_active", "fhir_user")
+#: Columns of a grant and its person that no exchange reads.
+UNREAD: Final = (
+    *("grant__patient_index", "grant__created_at", "grant__ended_reason", "grant__launch_context"),
+    *(
+        f"grant__user__{field.name}"
+        for field in User._meta.concrete_fields
+        if field.name not in _READ_OF_PERSON
+    ),
+)
+
+
+def _rows(token: str, now: datetime, *related: str) -> QuerySet[RefreshToken]:
     sessions = Session.objects.filter(pk=OuterRef("grant__session_id"), expires_at__gt=now)
     return (
-        RefreshToken.objects.select_related("grant", "user")
+        RefreshToken.objects.select_related("grant__user", *related)
+        .defer(*UNREAD)
         .annotate(has_session=Exists(sessions))
         .filter(token=token)
     )
 
 
-def _rows_of(token: str, now: datetime, application: UUID) -> QuerySet[RefreshToken]:
-    return _rows(token, now).filter(application_id=application)
-
-
-_any = Query(
-    lambda token, now: _rows(token, now).select_related("application"), token=str, now=datetime
-)
-_own = Query(_rows_of, token=str, now=datetime, application=UUID)
-_locked_own = Query(
-    lambda **values: _rows_of(**values).select_for_update(of=("self",)),
+_any = Query(lambda token, now: _rows(token, now, "grant__application"), token=str, now=datetime)
+_own = Query(
+    lambda token, now, application: _rows(token, now).filter(grant__application=application),
     token=str,
     now=datetime,
     application=UUID,
@@ -63,11 +69,19 @@ _prolong = Change(
 )
 _use = Change(
     lambda key, now, successor: (
-        RefreshToken.objects.filter(pk=key),
+        RefreshToken.objects.filter(pk=key, used_at__isnull=True),
         {"used_at": now, "successor": successor},
     ),
     key=UUID,
     now=datetime,
+    successor=str,
+)
+_forget = Change(
+    lambda key, successor: (
+        RefreshToken.objects.filter(pk=key, successor=successor),
+        {"successor": ""},
+    ),
+    key=UUID,
     successor=str,
 )
 
@@ -85,67 +99,65 @@ class Found:
         """What it refreshes."""
         return self.row.grant
 
+    @property
+    def application(self) -> Application:
+        """Whose it is."""
+        return self.row.grant.application
+
     def is_live(self, now: datetime) -> bool:
         """Whether it and all that it hangs on are in force; used or not (REFR-15, REFR-19)."""
-        grant = self.grant
+        grant, person = self.grant, self.grant.user
         return (
             self.row.expires_at > now
             and grant.ended_at is None
             and grant.expires_at > now
-            and self.row.user.is_active
+            and person is not None
+            and person.is_active
             and grant.lasts != Grant.Lasts.TOKEN
             and (grant.lasts != Grant.Lasts.ONLINE or self.has_session)
         )
 
 
-def find(raw: str, application: Application | None = None, *, lock: bool = False) -> Found | None:
-    """The row of a refresh token, of one app or any, in one statement.
-
-    With `lock` nobody else can use it until the transaction ends.
-    """
+def find(raw: str, application: Application | None = None) -> Found | None:
+    """The row of a refresh token, of one app or any, in one statement."""
     values = {"token": handle_digest(_KIND, raw), "now": timezone.now()}
     if application is None:
         row = _any.first(**values)
     else:
-        rows = _locked_own if lock else _own
-        row = rows.first(**values, application=application.pk)
+        row = _own.first(**values, application=application.pk)
     if row is None:
         return None
     if application is not None:
-        row.application = application
-    row.grant.application = row.application
+        row.grant.application = application
     return Found(raw, row, cast("Any", row).has_session)
 
 
 def first(grant: Grant) -> str:
     """The first refresh token of a grant; it lasts as long as the grant does unused."""
     raw = new_handle()
-    _insert(grant, grant.expires_at, raw)
+    insert(_row(grant, grant.expires_at, raw))
     return raw
 
 
-def first_after(grant: Grant, use: Step) -> str | None:
-    """`first`, once what it is given for was used up; None where that hit nothing."""
+def first_after(grant: Grant, use: Step) -> tuple[str, Write]:
+    """`first` as what is to be written, together with the use of what it is given for."""
     raw = new_handle()
-    return raw if _insert(grant, grant.expires_at, raw, use) else None
+    return raw, Write((use,), _row(grant, grant.expires_at, raw))
 
 
-def rotate(found: Found, now: datetime) -> str | None:
-    """Use a locked token up and return the one that replaces it.
+def rotate(found: Found, now: datetime) -> tuple[str, Write]:
+    """The token that replaces another, and what is to be written for it.
 
-    None where the grant was ended, or its lasting access, at this very moment.
+    That hits nothing where the other was used, the grant ended, or its lasting access, meanwhile.
     """
     successor, row, grant = new_handle(), found.row, found.grant
     expires_at = _expires_at(grant, now)
     sealed = _seal(found, successor)
-    is_done = _insert(
-        grant,
-        expires_at,
-        successor,
+    steps = (
         Step(_prolong, {"key": grant.pk, "lasts": str(grant.lasts), "expires_at": expires_at}),
         Step(_use, {"key": row.pk, "now": now, "successor": sealed}),
     )
-    return successor if is_done else None
+    return successor, Write(steps, _row(grant, expires_at, successor))
 
 
 def successor_of(found: Found, now: datetime) -> str | None:
@@ -162,9 +174,9 @@ def successor_of(found: Found, now: datetime) -> str | None:
     return successor if unused.exists() else None
 
 
-def forget_successor(found: Found) -> None:
-    """It was told again: that happens once."""
-    RefreshToken.objects.filter(pk=found.row.pk).update(successor="")
+def forget_successor(found: Found) -> Write:
+    """What is to be written when it is told again: that happens once."""
+    return Write((Step(_forget, {"key": found.row.pk, "successor": found.row.successor}),))
 
 
 def _expires_at(grant: Grant, now: datetime) -> datetime:
@@ -173,15 +185,9 @@ def _expires_at(grant: Grant, now: datetime) -> datetime:
     return min(idle_end, grant.refresh_ends_at) if grant.refresh_ends_at else idle_end
 
 
-def _insert(grant: Grant, expires_at: datetime, raw: str, *after: Step) -> bool:
-    row = RefreshToken(
-        token=handle_digest(_KIND, raw),
-        grant=grant,
-        application=grant.application,
-        user_id=cast("UUID", grant.user_id),
-        expires_at=expires_at,
-    )
-    return insert(row, *after)
+def _row(grant: Grant, expires_at: datetime, raw: str) -> RefreshToken:
+    token = handle_digest(_KIND, raw)
+    return RefreshToken(token=token, grant_id=grant.pk, expires_at=expires_at)
 
 
 def _seal(found: Found, successor: str) -> str:

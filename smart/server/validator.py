@@ -12,13 +12,20 @@ from django.utils import timezone
 from oauth2_provider.oauth2_validators import OAuth2Validator
 
 from audit import events, record
-from authfi.lib.compiled import Change, Query, Step
-from smart.grants import end_grants
+from authfi.lib.compiled import Change, Query, Step, Write
 from smart.models import Application, AuthorizationCode, Grant
 from smart.models.handles import handle_digest
 from smart.scopes import match
 from smart.scopes.syntax import MANAGEMENT_SCOPES, MalformedScope, parse_scopes
-from smart.server import access_token, ceiling, id_token, redirect_uris, token_store
+from smart.server import (
+    access_token,
+    ceiling,
+    id_token,
+    picked_patient,
+    redirect_uris,
+    token_store,
+)
+from smart.server.endpoint import Told
 from smart.server.errors import InvalidGrant, InvalidScope
 
 CODE_SECONDS = 60
@@ -35,11 +42,11 @@ CONTEXT_MEMBERS = (
 
 _VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}")
 
-_locked_code = Query(
+_code = Query(
     lambda code, application: (
-        AuthorizationCode.objects.select_for_update(of=("self",))
-        .select_related("grant", "user")
-        .filter(code=code, application_id=application)
+        AuthorizationCode.objects.select_related("grant__user")
+        .defer("scope", "created", *token_store.UNREAD)
+        .filter(code=code, grant__application=application)
     ),
     code=str,
     application=UUID,
@@ -55,11 +62,19 @@ _use_code = Change(
 
 
 class SmartValidator(OAuth2Validator):
-    """Codes are rows that are locked and used once; access tokens are no rows (D4)."""
+    """Codes are rows that are used once; access tokens are no rows (D4).
 
-    def __init__(self, client: Application | None = None) -> None:
+    Nothing is written before all is judged: then `issued` tells what was answered, and `write` is
+    what must be written with it. `reused` is the grant of what was used a second time.
+    """
+
+    def __init__(self, client: Application | None = None, *, told: Told | None = None) -> None:
         super().__init__()
         self.client = client
+        self.told = told
+        self.issued: events.Event | None = None
+        self.write: Write | None = None
+        self.reused: Grant | None = None
 
     # Who asks
 
@@ -127,8 +142,6 @@ class SmartValidator(OAuth2Validator):
         """Keep the digest of a code, bound to app, URI, challenge and grant (O4, AUTZ-17)."""
         AuthorizationCode.objects.create(
             code=handle_digest("code", code["code"]),
-            application=request.client,
-            user=request.user,
             grant=request.grant,
             redirect_uri=request.redirect_uri,
             scope=" ".join(request.scopes),
@@ -141,30 +154,28 @@ class SmartValidator(OAuth2Validator):
     def validate_code(
         self, client_id: str, code: str, client: Application, request: Any, *_: Any, **__: Any
     ) -> bool:
-        """Lock the code's row and compare all it is bound to; a second use ends its grant.
+        """Read the code's row and compare all it is bound to; a second use ends its grant.
 
         Raises InvalidGrant.
         """
-        row = _locked_code.first(code=handle_digest("code", code), application=client.pk)
+        row = _code.first(code=handle_digest("code", code), application=client.pk)
         if row is None:
             raise InvalidGrant("the code is unknown")
-        row.application = row.grant.application = client
+        row.grant.application = client
         if row.used_at is not None:
-            end_grants(
-                reason="code_reused", actor=events.Actor.client(client.client_id), id=row.grant_id
-            )
+            self.reused = row.grant
             raise InvalidGrant("the code was used before")
         _check_code(row, request)
-        request.code_row, request.grant, request.user = row, row.grant, row.user
+        request.code_row, request.grant, request.user = row, row.grant, row.grant.user
         request.scopes = row.grant.scopes.split()
         return True
 
     def get_code_challenge(self, code: str, request: Any) -> str | None:
-        """Of the code that was locked; None where its app sent none."""
+        """Of the code that was read; None where its app sent none."""
         return request.code_row.code_challenge or None
 
     def get_code_challenge_method(self, code: str, request: Any) -> str:
-        """Of the code that was locked."""
+        """Of the code that was read."""
         return str(request.code_row.code_challenge_method)
 
     def confirm_redirect_uri(
@@ -183,33 +194,30 @@ class SmartValidator(OAuth2Validator):
     def invalidate_authorization_code(
         self, client_id: str, code: str, request: Any, *args: Any, **kwargs: Any
     ) -> None:
-        """Mark it used; its row stays, so that a second use is noticed (O4).
-
-        `save_bearer_token` did so already where it stored a refresh token. Raises InvalidGrant.
-        """
-        if not request.grant.lasts and not _use_code.run(**_use_of(request.code_row).values):
-            raise InvalidGrant("the code was used before")
+        """`write` does: its row stays, so that a second use is noticed (O4)."""
 
     # Refresh tokens
 
     def validate_refresh_token(
         self, refresh_token: str, client: Application, request: Any, *args: Any, **kwargs: Any
     ) -> bool:
-        """Lock the token's row and ask whether it may be used, or its successor told again (O13).
+        """Read the token's row and ask whether it may be used, or its successor told again (O13).
 
-        A second use of a live one ends its grant. Raises InvalidGrant.
+        A second use of a live one ends its grant. Raises InvalidGrant, and as
+        `picked_patient.check`.
         """
         now = timezone.now()
-        found = token_store.find(refresh_token, client, lock=True)
+        found = token_store.find(refresh_token, client)
         if found is None:
             raise InvalidGrant("the refresh token is unknown")
         if not found.is_live(now):
             raise InvalidGrant("the refresh token has expired or its access was ended")
         request.successor = token_store.successor_of(found, now)
         if found.row.used_at is not None and request.successor is None:
-            _end_reused(found.grant)
+            self.reused = found.grant
             raise InvalidGrant("the refresh token was used before")
-        request.found, request.grant, request.user = found, found.grant, found.row.user
+        picked_patient.check(found.grant, self.told)
+        request.found, request.grant, request.user = found, found.grant, found.grant.user
         return True
 
     def get_original_scopes(self, refresh_token: str, request: Any, *_: Any, **__: Any) -> str:
@@ -291,21 +299,19 @@ class SmartValidator(OAuth2Validator):
     def save_bearer_token(
         self, token: dict[str, Any], request: Any, *args: Any, **kwargs: Any
     ) -> None:
-        """Add what the grant brings along (TOKN-17, IDTK-01) and record the issue; no row (D4).
-
-        Raises InvalidGrant.
-        """
+        """Add what the grant brings along (TOKN-17, IDTK-01); no row of it (D4)."""
         grant: Grant | None = getattr(request, "grant", None)
         if grant is not None:
-            if grant.lasts:
-                token["refresh_token"] = _refresh_token(grant, request)
+            refresh_token, self.write = _refresh_token(grant, request)
+            if refresh_token:
+                token["refresh_token"] = refresh_token
             context = grant.context
             token.update({name: context[name] for name in CONTEXT_MEMBERS if name in context})
             token["tenant"] = str(grant.tenant_id)
             if "openid" in request.scopes:
                 nonce = "" if _is_refresh(request) else request.code_row.nonce
                 token["id_token"] = id_token.make(grant, request.scopes, nonce)
-        record.record(access_token.issued(request))
+        self.issued = access_token.issued(request)
 
 
 def _check_code(row: AuthorizationCode, request: Any) -> None:
@@ -313,7 +319,9 @@ def _check_code(row: AuthorizationCode, request: Any) -> None:
     now = timezone.now()
     if row.expires <= now:
         raise InvalidGrant("the code has expired")
-    if row.grant.ended_at is not None or row.grant.expires_at <= now or not row.user.is_active:
+    if row.grant.ended_at is not None or row.grant.expires_at <= now:
+        raise InvalidGrant("the access was ended")
+    if row.grant.user is None or not row.grant.user.is_active:
         raise InvalidGrant("the access was ended")
     if request.redirect_uri != row.redirect_uri:
         raise InvalidGrant("redirect_uri is not the one of the authorization request")
@@ -328,41 +336,17 @@ def _use_of(row: AuthorizationCode) -> Step:
     return Step(_use_code, {"key": row.pk, "now": timezone.now()})
 
 
-def _end_reused(grant: Grant) -> None:
-    """Somebody holds a copy: whoever it is, neither goes on (O13, REFR-12)."""
-    actor = events.Actor.client(grant.application.client_id)
-    if end_grants(reason="refresh_token_reused", actor=actor, id=grant.pk):
-        record.record(
-            events.Event(
-                code=events.Code.TOKEN_REUSE,
-                outcome=events.Outcome.DENIED,
-                actor=actor,
-                client_id=grant.application.client_id,
-                patient=grant.patient or "",
-                object=f"Grant/{grant.pk}",
-                details={"on_behalf_of": str(grant.user_id)},
-            )
-        )
-
-
 def _is_refresh(request: Any) -> bool:
     return bool(request.grant_type == "refresh_token")
 
 
-def _refresh_token(grant: Grant, request: Any) -> str:
-    """The first one, the next one, or once more the one whose answer was lost (REFR-07).
-
-    Raises InvalidGrant.
+def _refresh_token(grant: Grant, request: Any) -> tuple[str, Write]:
+    """The first one, the next one, or once more the one whose answer was lost (REFR-07); "" where
+    the grant has none. And what must be written with it.
     """
     if not _is_refresh(request):
-        raw = token_store.first_after(grant, _use_of(request.code_row))
-        if raw is None:
-            raise InvalidGrant("the code was used before")
-        return raw
+        use = _use_of(request.code_row)
+        return token_store.first_after(grant, use) if grant.lasts else ("", Write((use,)))
     if request.successor is not None:
-        token_store.forget_successor(request.found)
-        return str(request.successor)
-    successor = token_store.rotate(request.found, timezone.now())
-    if successor is None:
-        raise InvalidGrant("the access was ended")
-    return successor
+        return str(request.successor), token_store.forget_successor(request.found)
+    return token_store.rotate(request.found, timezone.now())

@@ -329,7 +329,13 @@ def test_a_refresh_at_the_moment_when_lasting_access_is_taken_away_gets_nothing(
         found = token_store.find(pats.body["refresh_token"])
         assert found is not None
         Grant.objects.update(lasts=Grant.Lasts.TOKEN)  # by another process
-        assert token_store.rotate(found, timezone.now()) is None
+        told = events.Event(
+            code=events.Code.TOKEN_REFRESH,
+            outcome=events.Outcome.SUCCESS,
+            actor=events.Actor.client("growth-chart"),
+        )
+        _, write = token_store.rotate(found, timezone.now())
+        assert not record.record_with(write, told)
         again = token_store.find(pats.body["refresh_token"])
         assert again is not None
         assert not again.is_live(timezone.now())

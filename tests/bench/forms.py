@@ -37,10 +37,16 @@ def exchange(url: str, secret: str, codes: Iterator[str], tokens: list[str]) -> 
     return ask
 
 
-def refresh(url: str, secret: str, tokens: list[str]) -> Ask:
-    """A refresh token for the next one, and a new access token."""
+def refresh(url: str, secret: str, codes: Iterator[str], tokens: list[str]) -> Ask:
+    """A refresh token for the next one, and a new access token.
+
+    Where no exchange has left any, codes are exchanged first: in the round that warms up.
+    """
+    first = exchange(url, secret, codes, tokens)
 
     async def ask(session: aiohttp.ClientSession) -> None:
+        if not tokens:
+            await first(session)
         form = {"grant_type": "refresh_token", "refresh_token": tokens.pop(0)}
         answer = await _post(session, url, secret, form)
         tokens.append(answer["refresh_token"])

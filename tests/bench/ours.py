@@ -79,7 +79,7 @@ def scenarios(prepared: Prepared, base: str) -> list[Scenario]:
     codes, tokens = iter(prepared.codes), list[str]()
     ask = {
         "code_exchange": forms.exchange(f"{at}/oauth/token", prepared.secret, codes, tokens),
-        "refresh": forms.refresh(f"{at}/oauth/token", prepared.secret, tokens),
+        "refresh": forms.refresh(f"{at}/oauth/token", prepared.secret, codes, tokens),
         "introspection": forms.introspect(
             f"{at}/oauth/introspect", prepared.secret, prepared.token
         ),
@@ -165,8 +165,6 @@ def _codes(app: Any, user: Any, base: str, count: int) -> tuple[Any, list[str]]:
     AuthorizationCode.objects.bulk_create(
         AuthorizationCode(
             code=handle_digest("code", code),
-            application=app,
-            user=user,
             grant=grant,
             redirect_uri=forms.REDIRECT_URI,
             scope=SCOPES,

@@ -54,7 +54,7 @@ def toolkit_scenarios(peer: Toolkit) -> list[Scenario]:
     secret, token, at = peer.said["secret"], peer.said["token"], peer.base
     ask = {
         "dot_code_exchange": forms.exchange(f"{at}/o/token/", secret, codes, tokens),
-        "dot_refresh": forms.refresh(f"{at}/o/token/", secret, tokens),
+        "dot_refresh": forms.refresh(f"{at}/o/token/", secret, codes, tokens),
         "dot_introspection": forms.introspect(f"{at}/o/introspect/", secret, token),
         "dot_jwks": forms.get(f"{at}/o/.well-known/jwks.json"),
         "dot_discovery": forms.get(f"{at}/o/.well-known/openid-configuration"),

@@ -72,8 +72,6 @@ class Shop:
             grant = self.grant()
             AuthorizationCode.objects.create(
                 code=handle_digest("code", code),
-                application=self.app,
-                user=self.person.user,
                 grant=grant,
                 redirect_uri=REDIRECT,
                 scope=SCOPE,
@@ -147,9 +145,9 @@ def named_in_the_trail(shop, *rounds):
 
 
 REFRESH = {
-    "before the row is locked": ("smart.server.token_store:find:before", False),
-    "successor stored, not committed": ("smart.server.token_store:rotate:after", False),
-    "events stored, not committed": ("audit.chain:flush:after", False),
+    "before the row is read": ("smart.server.token_store:find:before", False),
+    "successor made, not stored": ("smart.server.token_store:rotate:after", False),
+    "about to be stored with its event": ("audit.chain:append_with:before", False),
     "committed, not answered": ("smart.server.token:_exchange:after", True),
 }
 
@@ -179,12 +177,12 @@ def test_a_killed_refresh_leaves_one_live_token_a_family(shop, other, step):
 
 
 EXCHANGE = {
-    "before the row is locked": ("smart.server.validator:SmartValidator.validate_code:before", 0),
-    "token stored, not committed": (
+    "before the row is read": ("smart.server.validator:SmartValidator.validate_code:before", 0),
+    "token made, not stored": (
         "smart.server.validator:SmartValidator.save_bearer_token:after",
         0,
     ),
-    "events stored, not committed": ("audit.chain:flush:after", 0),
+    "about to be stored with its event": ("audit.chain:append_with:before", 0),
     "committed, not answered": ("smart.server.token:_exchange:after", 1),
 }
 
