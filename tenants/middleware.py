@@ -4,7 +4,7 @@ import re
 import secrets
 from collections.abc import Callable
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
@@ -78,8 +78,14 @@ def client_ip(peer: str, forwarded_for: str) -> str:
 
 def is_trusted_proxy(hop: str) -> bool:
     """Whether an address is one of the proxies that the settings believe."""
-    address = _address(hop) if settings.TRUSTED_PROXIES else None
-    return address is not None and any(address in one for one in settings.TRUSTED_PROXIES)
+    proxies = settings.TRUSTED_PROXIES
+    return bool(proxies) and _is_in(hop, tuple(proxies))
+
+
+@lru_cache(maxsize=1024)
+def _is_in(hop: str, networks: tuple[IPv4Network | IPv6Network, ...]) -> bool:
+    address = _address(hop)
+    return address is not None and any(address in one for one in networks)
 
 
 def _is_address(text: str) -> bool:

@@ -8,6 +8,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any, ClassVar, Final
 from uuid import UUID
 
@@ -54,6 +55,7 @@ class DocumentView:
         """Django's adapter; `slug` where the URL is outside the tenant's own."""
         tenant = directory.find(slug) if slug else getattr(request, "tenant", None)
         reply = self.reply(tenant, request.method or "", request.headers.get("Origin", ""))
+        reply = unless_known(reply, request.headers.get("If-None-Match", ""))
         return HttpResponse(reply.body, status=reply.status, headers=dict(reply.headers))
 
     def reply(self, tenant: Tenant | None, method: str, origin: str) -> Reply:
@@ -82,7 +84,7 @@ class DocumentView:
             found = self.document(tenant)
         if found is None:
             return _absent()
-        reply = _json(found, 200, {"Cache-Control": f"public, max-age={MAX_AGE_SECONDS}"})
+        reply = _cacheable(found)
         key = tenant.id, self.document
         _made[key] = _Made(reply, sources, time.monotonic() + CACHE_SECONDS)
         _made.move_to_end(key)
@@ -93,6 +95,21 @@ class DocumentView:
 
 def _sources(tenant_id: UUID) -> tuple[object, object]:
     return activation.remembered_at(tenant_id), signing.cached_at(tenant_id)
+
+
+def unless_known(reply: Reply, if_none_match: str) -> Reply:
+    """304 where who asks has these bytes already (RFC 9110 13.1.2)."""
+    if not if_none_match or reply.status != 200:
+        return reply
+    known = {tag.strip().removeprefix("W/") for tag in if_none_match.split(",")}
+    is_known = reply.headers["ETag"] in known or "*" in known
+    return Reply(304, reply.headers, b"") if is_known else reply
+
+
+def _cacheable(body: Mapping[str, Any]) -> Reply:
+    reply = _json(body, 200, {"Cache-Control": f"public, max-age={MAX_AGE_SECONDS}"})
+    tag = f'"{sha256(reply.body).hexdigest()[:32]}"'
+    return Reply(200, {**reply.headers, "ETag": tag}, reply.body)
 
 
 def _absent() -> Reply:

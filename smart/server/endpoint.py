@@ -275,14 +275,20 @@ def _form(tenant: TenantRef, headers: Mapping[str, str], body: bytes | None) -> 
         )
     except ValueError as error:
         raise InvalidRequest("the body is not a form in UTF-8") from error
-    counts = Counter(name for name, _ in pairs)
     return OAuthRequest(
         tenant=tenant,
         form={name: value for name, value in pairs if value},
-        repeated=frozenset(name for name, count in counts.items() if count > 1),
+        repeated=_repeated(pairs),
         authorization=headers.get("Authorization", ""),
         origin=headers.get("Origin", ""),
     )
+
+
+def _repeated(pairs: list[tuple[str, str]]) -> frozenset[str]:
+    if len(dict(pairs)) == len(pairs):
+        return frozenset()
+    counts = Counter(name for name, _ in pairs)
+    return frozenset(name for name, count in counts.items() if count > 1)
 
 
 def _refusal(error: InvalidRequest, method: str) -> OAuthResponse:

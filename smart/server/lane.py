@@ -22,7 +22,7 @@ from django.urls import URLPattern
 from authfi.lib import database, requestinfo, tenancy
 from authfi.lib.bodies import Application
 from smart.server import origin_urls, urls
-from smart.server.documents import DocumentView
+from smart.server.documents import DocumentView, unless_known
 from smart.server.endpoint import (
     JSON,
     MAX_BODY_BYTES,
@@ -70,20 +70,29 @@ class Headers(Mapping[str, str]):
     """Request headers by any spelling of their names; repeated ones make one list."""
 
     def __init__(self, raw: Iterable[tuple[bytes, bytes]]) -> None:
-        found: dict[str, str] = {}
-        for name, value in raw:
-            key, text = name.decode("latin-1").lower(), value.decode("latin-1")
-            found[key] = f"{found[key]},{text}" if key in found else text
+        found: dict[bytes, bytes] = {}
+        for name, value in raw:  # in lower case already, says ASGI
+            found[name] = b"%b,%b" % (found[name], value) if name in found else value
         self._found = found
 
+    def get(self, name: str, default: Any = None) -> Any:
+        """Without the exception that a Mapping's own takes for what is not there."""
+        value = self._found.get(_name(name))
+        return default if value is None else value.decode("latin-1")
+
     def __getitem__(self, name: str) -> str:
-        return self._found[name.lower()]
+        return self._found[_name(name)].decode("latin-1")
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._found)
+        return (name.decode("latin-1") for name in self._found)
 
     def __len__(self) -> int:
         return len(self._found)
+
+
+@lru_cache(maxsize=64)
+def _name(name: str) -> bytes:
+    return name.lower().encode("latin-1")
 
 
 def lane_before(django: Application) -> Application:
@@ -151,6 +160,7 @@ async def _serve(
         reply = reply or await _by_thread(
             tenant, view.reply, tenant, method, headers.get("origin", "")
         )
+        reply = unless_known(reply, headers.get("if-none-match", ""))
     else:
         reply = await _form(view, tenant, headers, scope, receive, request_id)
     if reply is not None:
@@ -229,8 +239,9 @@ async def _body(receive: Receive) -> bytes | None:
 
 
 def _is_too_long(headers: list[tuple[bytes, bytes]]) -> bool:
-    size = sum(len(name) + len(value) for name, value in headers)
-    return len(headers) > MAX_HEADERS or size > MAX_HEADER_BYTES
+    if len(headers) > MAX_HEADERS:
+        return True
+    return sum([len(name) + len(value) for name, value in headers]) > MAX_HEADER_BYTES
 
 
 def _failure() -> Reply:
@@ -258,17 +269,17 @@ def _common() -> tuple[tuple[bytes, bytes], ...]:
     return tuple((name.lower().encode(), value.encode()) for name, value in texts.items())
 
 
+@lru_cache(maxsize=1024)
+def _encoded(headers: tuple[tuple[str, str], ...]) -> tuple[tuple[bytes, bytes], ...]:
+    """An answer's own headers and the common ones: nearly all answers have the same few sets."""
+    own = ((name.lower().encode(), value.encode("latin-1")) for name, value in headers)
+    return (*own, *_common())
+
+
 async def _send(send: Send, reply: Reply, request_id: str, *, is_head: bool) -> None:
-    headers = [
-        *(
-            (name.lower().encode(), value.encode("latin-1"))
-            for name, value in reply.headers.items()
-        ),
-        *_common(),
-        (b"x-request-id", request_id.encode()),
-    ]
-    if reply.status != 204:  # RFC 9110 8.6
-        headers.append((b"content-length", str(len(reply.body)).encode()))
+    headers = [*_encoded(tuple(reply.headers.items())), (b"x-request-id", request_id.encode())]
+    if reply.status not in (204, 304):  # RFC 9110 8.6
+        headers.append((b"content-length", b"%d" % len(reply.body)))
     with suppress(OSError):  # the client has gone
         await send({"type": "http.response.start", "status": reply.status, "headers": headers})
         await send({"type": "http.response.body", "body": b"" if is_head else reply.body})

@@ -45,7 +45,7 @@ def main() -> None:
         with processes.static_upstream(folder / "upstream", folder / "records") as behind:
             prepared = ours.prepare(folder, behind, options.requests + 20)
             profiles = asyncio.run(_profiled(prepared, options.scenario, options.requests))
-    stats = pstats.Stats(*profiles)
+    stats = pstats.Stats(*(one for one in profiles if one.getstats()))
     stats.sort_stats(options.sort).print_stats(options.lines)
 
 

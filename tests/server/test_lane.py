@@ -90,6 +90,25 @@ async def test_documents_are_those_of_django(flow, carried, path, method):
     assert carried == [path]
 
 
+@pytest.mark.spec("CACH-03")
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("path", DOCUMENTS)
+async def test_a_document_that_is_known_already_is_not_sent_again(flow, carried, path, method):
+    path = path.format(slug=flow.tenant.slug)
+    tag = (await call(method, path.encode(), b"", [HOST])).headers["etag"]
+    for known in (tag, f'"other", W/{tag}', "*"):
+        sent = [HOST, (b"if-none-match", known.encode())]
+        reply = await call(method, path.encode(), b"", sent)
+        response = await database.run(
+            None, flow.client.generic, method, path, headers={"If-None-Match": known}
+        )
+        same(reply, response)
+        assert (reply.status, reply.body, reply.headers["etag"]) == (304, b"", tag)
+        assert "content-length" not in reply.headers
+    sent = [HOST, (b"if-none-match", b'"other"')]
+    assert (await call(method, path.encode(), b"", sent)).status == 200
+
+
 def _forms(code):
     good = {"grant_type": "authorization_code", "code": code, "redirect_uri": REDIRECT}
     good |= {"client_id": "growth-chart", "code_verifier": "w" * 50}
@@ -199,6 +218,7 @@ async def test_a_change_made_here_is_in_the_next_answer(flow):
         activation.forget(tenancy.current().id)
 
     await database.run(tenant, narrow)
-    after = json.loads((await call("GET", path, b"", [HOST])).body)
+    known = (b"if-none-match", before.headers["etag"].encode())
+    after = json.loads((await call("GET", path, b"", [HOST, known])).body)
     assert after["scopes_supported"] != before.json["scopes_supported"]
     assert "patient/Patient.r" in after["scopes_supported"]
