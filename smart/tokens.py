@@ -21,7 +21,8 @@ from authfi.lib.ttl import Ttl
 from smart import grants
 from smart.models import Application, Grant, RevokedToken
 from smart.scopes import match
-from smart.scopes.syntax import MalformedScope, Scope, parse_scopes
+from smart.scopes.match import Granted
+from smart.scopes.syntax import MalformedScope, parse_scopes
 from tenants.http import issuer
 
 TYP = "at+jwt"
@@ -76,7 +77,7 @@ class AccessToken:
     grant_id: UUID | None
     client_id: str
     subject: str
-    scopes: tuple[Scope, ...]
+    scopes: Granted
     audience: str
     patient: str | None
     encounter: str | None
@@ -302,9 +303,10 @@ def with_scopes(token: AccessToken, granted: str) -> AccessToken:
     """
     if token.scopes_on_grant:
         return replace(token, scopes=_scopes(granted), scopes_on_grant=False)
-    if {scope.text for scope in token.scopes} <= set(granted.split()):
+    if token.scopes.texts.issubset(granted.split()):
         return token
-    return replace(token, scopes=match.intersect(token.scopes, _scopes(granted)).granted)
+    both = match.intersect(token.scopes, _scopes(granted))
+    return replace(token, scopes=Granted(both.granted))
 
 
 def _parse(claims: dict[str, Any], tenant: TenantRef) -> AccessToken:
@@ -317,7 +319,7 @@ def _parse(claims: dict[str, Any], tenant: TenantRef) -> AccessToken:
         grant_id=_uuid(claims, "grant"),
         client_id=_text(claims, "client_id"),
         subject=_text(claims, "sub"),
-        scopes=() if on_grant else _scopes(_text(claims, "scope")),
+        scopes=Granted() if on_grant else _scopes(_text(claims, "scope")),
         audience=_text(claims, "aud"),
         patient=_optional(claims, "patient"),
         encounter=_optional(claims, "encounter"),
@@ -358,8 +360,8 @@ def _time(claims: dict[str, Any], name: str) -> datetime:
     return datetime.fromtimestamp(value, UTC)
 
 
-def _scopes(text: str) -> tuple[Scope, ...]:
+def _scopes(text: str) -> Granted:
     try:
-        return parse_scopes(text)
+        return Granted(parse_scopes(text))
     except MalformedScope as error:
         raise InvalidTokenError("the token's scope is malformed") from error

@@ -62,19 +62,22 @@ PUBLIC = Rules()
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """A server to ask. `address` is its host where that is one, `is_local` this machine."""
+    """A server to ask. `address` is its host where that is one, `is_local` this machine.
+
+    `authority` is what the Host header says (RFC 9110 7.2).
+    """
 
     scheme: str
     host: str
     port: int
-    address: Address | None
-    is_local: bool
+    authority: str
+    address: Address | None = None
+    is_local: bool = False
 
     @property
-    def authority(self) -> str:
-        """What the Host header says (RFC 9110 7.2)."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return host if self.port == _PORTS[self.scheme] else f"{host}:{self.port}"
+    def name(self) -> str:
+        """What tells it from others."""
+        return f"{self.scheme}://{self.authority}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +128,10 @@ def _origin(text: str) -> Origin | None:
     address = _literal(host)
     if not 0 < port < 65_536 or (found[3] and address is None):
         return None
-    return Origin(scheme, host, port, address, is_loopback(host))
+    authority = f"[{host}]" if ":" in host else host
+    if port != _PORTS[scheme]:
+        authority = f"{authority}:{port}"
+    return Origin(scheme, host, port, authority, address, is_loopback(host))
 
 
 def is_loopback(host: str) -> bool:

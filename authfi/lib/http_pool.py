@@ -41,8 +41,8 @@ class Pool:
         self._most = max(1, settings.UPSTREAM_CONNECTIONS)
         # One silent server leaves room for the others.
         self._most_of_one = max(1, self._most // 2)
-        self._idle: dict[Origin, list[Connection]] = {}
-        self._busy: dict[Origin, int] = {}
+        self._idle: dict[str, list[Connection]] = {}
+        self._busy: dict[str, int] = {}
         self._all_busy = 0
         self._open: set[Connection] = set()
         self._emptied = asyncio.Event()
@@ -81,7 +81,7 @@ class Pool:
 
     def _kept(self, origin: Origin) -> Connection | None:
         """The one used last, which is least likely to be ended by the server now."""
-        idle = self._idle.get(origin)
+        idle = self._idle.get(origin.name)
         while idle:
             connection = idle.pop()
             if connection.is_fit():
@@ -118,7 +118,7 @@ class Pool:
     # Who may go
 
     def _has_room(self, origin: Origin) -> bool:
-        return self._all_busy < self._most and self._busy.get(origin, 0) < self._most_of_one
+        return self._all_busy < self._most and self._busy.get(origin.name, 0) < self._most_of_one
 
     async def _turn(self, origin: Origin) -> None:
         """Wait until there is room, and count as busy; who came first goes first."""
@@ -149,11 +149,12 @@ class Pool:
 
     def _count(self, origin: Origin, change: int) -> None:
         self._all_busy += change
-        busy = self._busy.get(origin, 0) + change
+        name = origin.name
+        busy = self._busy.get(name, 0) + change
         if busy:
-            self._busy[origin] = busy
+            self._busy[name] = busy
         else:
-            del self._busy[origin]
+            del self._busy[name]
         if change < 0 and self._waiting:
             self._call_next()
 
@@ -161,18 +162,18 @@ class Pool:
 
     def _free(self, connection: Connection) -> None:
         if not connection.is_over:
-            self._idle.setdefault(connection.origin, []).append(connection)
+            self._idle.setdefault(connection.origin.name, []).append(connection)
         self._count(connection.origin, -1)
 
     def _lost(self, connection: Connection) -> None:
         self._open.discard(connection)
         if not self._open:
             self._emptied.set()
-        idle = self._idle.get(connection.origin)
+        idle = self._idle.get(connection.origin.name)
         if idle and connection in idle:
             idle.remove(connection)
         if idle is not None and not idle:
-            del self._idle[connection.origin]
+            del self._idle[connection.origin.name]
 
 
 async def _judged(origin: Origin) -> list[AddrInfoType]:

@@ -60,6 +60,7 @@ class Stream:
         self._answer = answer
         self._connection = connection
         self._max_bytes = max_bytes
+        self._taken = 0
 
     @property
     def status(self) -> int:
@@ -71,27 +72,33 @@ class Stream:
         """Header fields; names are in lower case, the values of repeated ones make one list."""
         return self._answer.headers
 
-    async def chunks(self) -> AsyncIterator[bytes]:
-        """The body as it comes. Raises OutboundError (too_large, timeout, bad_answer)."""
-        answer, total = self._answer, 0
+    async def chunk(self) -> bytes:
+        """More of the body as it comes, nothing at its end.
+
+        Raises OutboundError (too_large, timeout, bad_answer).
+        """
+        answer = self._answer
         if int(answer.headers.get("content-length", 0)) > self._max_bytes:
             raise _too_large()
-        while True:
-            if chunk := answer.take():
-                self._connection.resume(answer)
-                total += len(chunk)
-                if total > self._max_bytes:
-                    raise _too_large()
-                yield chunk
-            elif answer.error is not None:
+        while not (chunk := answer.take()):
+            if answer.error is not None:
                 raise answer.error
-            elif answer.is_complete:
-                return
-            else:
-                await answer.more()
+            if answer.is_complete:
+                return b""
+            await answer.more()
+        self._connection.resume(answer)
+        self._taken += len(chunk)
+        if self._taken > self._max_bytes:
+            raise _too_large()
+        return chunk
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        """The body as it comes. Raises as `chunk`."""
+        while chunk := await self.chunk():
+            yield chunk
 
     async def read(self, max_bytes: int | None = None) -> bytes:
-        """The whole body, at most `max_bytes` of it if that is less. Raises as `chunks`."""
+        """The whole body, at most `max_bytes` of it if that is less. Raises as `chunk`."""
         if max_bytes is not None:
             self._max_bytes = min(self._max_bytes, max_bytes)
         return b"".join([chunk async for chunk in self.chunks()])

@@ -86,6 +86,8 @@ async def ask_permitted(exchange: Exchange) -> Reply:
 
 def _behind(request: FhirRequest, rewriter: Rewriter) -> FhirRequest:
     """The search by the identifier systems and URLs that the upstream knows (G35)."""
+    if not request.parameters:
+        return request
     return replace(
         request,
         parameters=tuple(
@@ -112,7 +114,7 @@ async def whole_body(stream: Stream, lease: Lease) -> bytes:
     expected = int(said[:12]) if said.isascii() and said.isdecimal() else _FIRST_BYTES
     await lease.take(min(expected, MAX_BODY_BYTES))
     chunks, size = [], 0
-    async for chunk in stream.chunks():
+    while chunk := await stream.chunk():
         size += len(chunk)
         lease.grow_to(size)
         chunks.append(chunk)

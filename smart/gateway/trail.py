@@ -5,10 +5,10 @@ from dataclasses import replace
 from typing import Final
 
 from audit.events import Actor, Code, Event, Outcome
+from smart.policy import acr
 from smart.policy.facts import Deny, Permit
 from smart.policy.owners import patients_named
 from smart.policy.request import FhirInteraction, FhirRequest
-from smart.scopes.syntax import format_scopes
 from smart.tokens import AccessToken
 
 _MAX_QUERY: Final = 2000
@@ -32,6 +32,14 @@ _KIND: Final[dict[FhirInteraction, str]] = {
     FhirInteraction.CONDITIONAL_PATCH: "UPDATE",
     FhirInteraction.DELETE: "DELETE",
     FhirInteraction.CONDITIONAL_DELETE: "DELETE",
+}
+
+#: By kind, and whether the access was let through.
+_CODES: Final = {
+    (kind, suffix == "ALLOW"): Code[f"FHIR_{kind}_{suffix}"]
+    for kind in (*_KIND.values(), "OP")
+    for suffix in ("ALLOW", "DENY")
+    if f"FHIR_{kind}_{suffix}" in Code.__members__
 }
 
 
@@ -114,7 +122,7 @@ def malformed(token: AccessToken, *, method: str, url: str, reason: str, status:
         reason=reason,
         rule="request.grammar",
         details={
-            "scopes": format_scopes(token.scopes),
+            "scopes": token.scopes.text,
             "jti": token.jti,
             "query": f"{method} {url}"[:_MAX_QUERY],
             "status": status,
@@ -176,10 +184,9 @@ def _event(
     reason: str,
     details: dict[str, object] | None = None,
 ) -> Event:
-    suffix = "DENY" if outcome is Outcome.DENIED else "ALLOW"
     query = "&".join(f"{one.key}={one.text}" for one in request.parameters)
     return Event(
-        code=Code[f"FHIR_{_KIND.get(request.interaction, 'OP')}_{suffix}"],
+        code=_CODES[_KIND.get(request.interaction, "OP"), outcome is not Outcome.DENIED],
         outcome=outcome,
         actor=_actor(token),
         client_id=token.client_id,
@@ -189,7 +196,7 @@ def _event(
         rule=rule,
         details={
             "interaction": str(request.interaction),
-            "scopes": format_scopes(token.scopes),
+            "scopes": token.scopes.text,
             "jti": token.jti,
             "query": query,
             **(details or {}),
@@ -200,4 +207,4 @@ def _event(
 def _actor(token: AccessToken) -> Actor:
     if token.grant_id is None:
         return Actor.client(token.client_id)
-    return Actor.person(token.subject, aal=2 if token.acr.endswith("2") else 1)
+    return Actor.person(token.subject, aal=acr.aal_of(token.acr))

@@ -39,6 +39,8 @@ def parse(text: str) -> Include:
 
 def included_of(facts: Facts) -> tuple[SearchParameter, ...]:
     """The includes of a request, in order."""
+    if not facts.request.parameters:
+        return ()
     return tuple(one for name in NAMES for one in facts.request.named(name))
 
 

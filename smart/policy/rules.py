@@ -34,11 +34,9 @@ def is_own_user(facts: Facts) -> bool:
     request = facts.request
     if request.interaction is not FhirInteraction.READ or facts.fhir_user is None:
         return False
-    named = {scope.text for scope in facts.scopes}
-    return (
-        facts.fhir_user == f"{request.resource_type}/{request.resource_id}"
-        and {"openid", "fhirUser"} <= named
-    )
+    if facts.fhir_user != f"{request.resource_type}/{request.resource_id}":
+        return False
+    return {scope.text for scope in facts.scopes} >= {"openid", "fhirUser"}
 
 
 def scope_covers(facts: Facts) -> Deny | None:

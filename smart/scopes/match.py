@@ -7,6 +7,7 @@ Levels never mix: a `user/` scope neither covers nor bounds a `patient/` one.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 
 from smart.scopes import constraints
 from smart.scopes.syntax import (
@@ -20,7 +21,11 @@ from smart.scopes.syntax import (
     Scope,
     UnknownScope,
     clinical_scope,
+    format_scopes,
 )
+
+#: Type, letter and level that scopes were asked about.
+_Asked = tuple[str, Interaction, Level | None]
 
 
 class Reason(StrEnum):
@@ -50,6 +55,28 @@ class Narrowed:
     left_out: tuple[LeftOut, ...]
 
 
+class Granted(tuple[Scope, ...]):  # noqa: SLOT001 - it remembers
+    """The scopes of one token, which many requests ask about: each answer is worked out once.
+
+    They are as immutable as every tuple, so no answer grows old; all go with the token.
+    """
+
+    @cached_property
+    def texts(self) -> frozenset[str]:
+        """Each scope in its own spelling."""
+        return frozenset(scope.text for scope in self)
+
+    @cached_property
+    def text(self) -> str:
+        """All of them as the `scope` string."""
+        return format_scopes(self)
+
+    @cached_property
+    def covering(self) -> dict[_Asked, tuple[ClinicalScope, ...]]:
+        """What `covering` has found so far."""
+        return {}
+
+
 def covering(
     scopes: Iterable[Scope],
     resource_type: str,
@@ -60,6 +87,18 @@ def covering(
 
     Their constraints still have to admit each resource: see `admits_any`.
     """
+    if not isinstance(scopes, Granted):
+        return _covering(scopes, resource_type, interaction, level)
+    asked = resource_type, interaction, level
+    found = scopes.covering.get(asked)
+    if found is None:
+        found = scopes.covering[asked] = _covering(scopes, *asked)
+    return found
+
+
+def _covering(
+    scopes: Iterable[Scope], resource_type: str, interaction: Interaction, level: Level | None
+) -> tuple[ClinicalScope, ...]:
     return tuple(
         scope
         for scope in scopes
