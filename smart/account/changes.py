@@ -10,7 +10,7 @@ from audit import events, record
 from authfi.lib.transaction import transaction
 from consent import services
 from consent.models import Consent
-from smart.account.access import Access
+from smart.account.app_access import Access
 from smart.models import Grant
 from smart.scopes import match
 from smart.scopes.syntax import Scope, format_scopes, parse_scopes

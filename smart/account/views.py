@@ -3,7 +3,7 @@
 Every change is a form of its own page, which tells the consequence before the button.
 """
 
-from typing import Any, cast
+from typing import Any, Final, cast
 from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
@@ -13,20 +13,24 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
-from authfi.accounts import signin
+from authfi.accounts import sessions, signin
 from authfi.accounts.decorators import signed_in
 from authfi.accounts.models import User
+from authfi.lib.going_on import SeeOther
 from consent import choices, forms
 from consent.choices import Item, Selection
 from consent.models import Consent
 from consent.wording import Kind
-from smart.account import access, changes, wording
-from smart.account.access import Access
+from smart.account import app_access, changes, wording
+from smart.account.app_access import Access
 from smart.models import HealthcareModule
 from smart.scopes.choices import choices as lines_of
 from smart.scopes.syntax import parse_scopes
 from smart.server.authorize_consent import item
 from tenants import pages
+
+#: In the session: what was done just now, to be told on the next page.
+_DONE: Final = "account_done"
 
 
 @require_safe
@@ -35,12 +39,14 @@ from tenants import pages
 def account(request: HttpRequest) -> HttpResponse:
     """What has access now, what is remembered, what was decided before."""
     user = _person(request)
-    found, reader = access.overview(user), access.reader_of(user)
+    found, reader = app_access.overview(user), app_access.reader_of(user)
+    words = wording.page(reader)
     context = {
         "live": [wording.live(one, reader) for one in found.live],
         "remembered": [wording.past(one) for one in found.remembered],
         "past": [wording.past(one) for one in found.past],
-        "words": wording.page(reader),
+        "words": words,
+        "done": words[f"done_{done}"] if (done := sessions.of(request).pop(_DONE, "")) else "",
     }
     return render(request, "account/apps.html", context)
 
@@ -51,18 +57,18 @@ def account(request: HttpRequest) -> HttpResponse:
 def end(request: HttpRequest, consent_id: UUID) -> HttpResponseBase:
     """GET tells what follows, POST ends it here and now."""
     user = _person(request)
-    consents = access.find(user, consent_id)
+    consents = app_access.find(user, consent_id)
     if not consents:
         return _nothing(request)
     if request.method == "POST":
         changes.end_access(consents=consents, actor=_actor(request, user))
-        return HttpResponseRedirect(reverse("account"))
+        return _back(request, "ended")
     live = _live(user, consents)
     context = {
         "app": consents[0].application.name,
-        "record": access.record_name(consents[0]),
+        "record": app_access.record_name(consents[0]),
         "is_live": live is not None,
-        "words": wording.page(access.reader_of(user)),
+        "words": wording.page(app_access.reader_of(user)),
     }
     return render(request, "account/end.html", context)
 
@@ -73,7 +79,7 @@ def end(request: HttpRequest, consent_id: UUID) -> HttpResponseBase:
 def change(request: HttpRequest, consent_id: UUID) -> HttpResponseBase:
     """Tick off what the app may no longer see; what is left counts at once."""
     user = _person(request)
-    live = _live(user, access.find(user, consent_id))
+    live = _live(user, app_access.find(user, consent_id))
     if live is None:
         return _nothing(request)
     items = _items(live, user)
@@ -86,13 +92,19 @@ def change(request: HttpRequest, consent_id: UUID) -> HttpResponseBase:
         access=live, chosen=parse_scopes(" ".join(chosen)), actor=_actor(request, user)
     ):
         return HttpResponseRedirect(reverse("account-end", args=[consent_id]))
-    return HttpResponseRedirect(reverse("account"))
+    return _back(request, "changed")
+
+
+def _back(request: HttpRequest, done: str) -> HttpResponse:
+    """To the list, which tells once what was done."""
+    sessions.of(request)[_DONE] = done
+    return SeeOther(reverse("account"))
 
 
 def _change_page(
     request: HttpRequest, live: Access, items: tuple[Item, ...], selection: Selection
 ) -> HttpResponse:
-    words = wording.page(access.reader_of(_person(request)))
+    words = wording.page(app_access.reader_of(_person(request)))
     context: dict[str, Any] = {
         "app": live.application.name,
         "record": live.record,
@@ -106,13 +118,13 @@ def _change_page(
 def _items(live: Access, user: User) -> tuple[Item, ...]:
     module = HealthcareModule.objects.first()
     lines = lines_of(live.scopes, module.capabilities if module else ())
-    reader = access.reader_of(user)
+    reader = app_access.reader_of(user)
     return tuple(item(line, reader) for line in lines)
 
 
 def _live(user: User, consents: list[Consent]) -> Access | None:
     named = {consent.pk for consent in consents}
-    return next((one for one in access.live_access(user) if one.consent.pk in named), None)
+    return next((one for one in app_access.live_access(user) if one.consent.pk in named), None)
 
 
 def _person(request: HttpRequest) -> User:

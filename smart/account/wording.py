@@ -5,7 +5,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from consent.models import Consent
-from smart.account.access import Access, in_words, record_name
+from smart.account.app_access import Access, in_words, record_name
 from smart.models import Grant
 from smart.scopes.describe import Reader
 
@@ -119,6 +119,8 @@ def _patient() -> dict[str, str]:
         "forget_lead": _("The app must ask you the next time it wants to use your records."),
         "change_lead": _("Take the tick off what the app should not see from now on."),
         "change_hint": _("It takes a few seconds until the app sees less."),
+        "done_changed": _("Saved. In a few seconds the app sees no more than you see here."),
+        "done_ended": _("Done. The app must ask you before it can use your records again."),
         "view": _("Look at your records"),
         "change_kind": _("Change your records"),
         "context": _("See what you have open"),
@@ -146,6 +148,8 @@ def _clinician() -> dict[str, str]:
         "forget_lead": _("The app must ask you the next time it wants to act for you."),
         "change_lead": _("Untick what the app should no longer do for you."),
         "change_hint": _("This takes effect within a few seconds."),
+        "done_changed": _("Saved. Within a few seconds the app can do no more than is listed."),
+        "done_ended": _("Done. The app must ask before it can act for you again."),
         "view": _("Read"),
         "change_kind": _("Write"),
         "context": _("What you have open"),

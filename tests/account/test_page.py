@@ -47,6 +47,8 @@ def test_an_app_is_stopped_by_two_clicks(browse):
     assert "/end" in page.url
     page.get_by_role("button", name="Stop access").click()
     page.get_by_role("heading", name="No app has access now").wait_for()
+    assert "must ask you" in page.get_by_role("status").inner_text()
+    assert axe(page) == []
 
 
 @pytest.mark.spec("REVO-05", "GRNT-04")
@@ -57,7 +59,11 @@ def test_an_app_is_let_see_less(browse):
     page.get_by_label("View your allergies").uncheck()
     page.get_by_role("button", name="Save").click()
     page.get_by_role("heading", name="Your apps").wait_for()
+    assert page.get_by_role("status").inner_text().startswith("Saved.")
+    assert axe(page) == []
     told = page.get_by_role("article").inner_text()
     assert "View your care plans" in told
     assert "View your allergies" not in told
     assert "all your health records" not in told
+    page.reload()
+    assert page.get_by_role("status").count() == 0, "it is told once"

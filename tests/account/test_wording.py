@@ -8,7 +8,15 @@ from tests.consent.readability import grade, longest_sentence
 
 PROSE = (
     *("lead", "empty_hint", "remembered_hint", "end_lead", "end_kept", "end_care"),
-    *("forget_lead", "change_lead", "change_hint", "one_by_one", "sensitive_note"),
+    *(
+        "forget_lead",
+        "change_lead",
+        "change_hint",
+        "done_changed",
+        "done_ended",
+        "one_by_one",
+        "sensitive_note",
+    ),
 )
 
 
