@@ -62,18 +62,18 @@ function showProblem(error) {
 
 async function showRecord(client) {
   const [user, patient, visit, ...lists] = await Promise.all([
-    client.user.read(),
-    client.patient.read(),
-    client.encounter.id ? client.encounter.read() : null,
-    ...CATEGORIES.map(([category]) => load(client, category)),
+    client.user.fhirUser ? unlessRefused(client.user.read()) : null,
+    unlessRefused(client.patient.read()),
+    client.encounter.id ? unlessRefused(client.encounter.read()) : null,
+    ...CATEGORIES.map(([category]) => unlessRefused(load(client, category))),
   ]);
-  byId("user").textContent = nameOf(user);
-  byId("signed-in").hidden = false;
+  byId("user").textContent = user ? nameOf(user) : "";
+  byId("signed-in").hidden = !user;
   showPatient(patient, client.getState("tokenResponse.need_patient_banner") !== false);
   showVisit(visit);
   const tables = CATEGORIES.map(([, title], index) => table(title, lists[index]));
   byId("tables").replaceChildren(...tables);
-  const tests = lists.flat();
+  const tests = lists.filter(Boolean).flat();
   if (tests.length > 0) {
     followSelection(tests);
   }
@@ -84,7 +84,22 @@ async function showRecord(client) {
   show("record");
 }
 
+/** What was asked for; null where the person did not allow it, or has taken it back. */
+async function unlessRefused(reading) {
+  try {
+    return await reading;
+  } catch (error) {
+    if (error.statusCode === 403) return null;
+    throw error;
+  }
+}
+
 function showPatient(patient, needed) {
+  byId("patient").hidden = !needed;
+  if (!patient) {
+    byId("patient-name").textContent = "Name not shared with this app";
+    return;
+  }
   const number = patient.identifier?.find((one) => one.type?.coding?.[0]?.code === "MR");
   byId("patient-name").textContent = nameOf(patient);
   byId("patient-facts").replaceChildren(
@@ -92,7 +107,6 @@ function showPatient(patient, needed) {
     fact("Sex", patient.gender),
     fact("MRN", number?.value),
   );
-  byId("patient").hidden = !needed;
 }
 
 function showVisit(visit) {
@@ -107,8 +121,9 @@ function table(title, tests) {
   const card = make("section", { className: "card flush" });
   const head = make("div", { className: "card-head" });
   head.append(make("h2", { textContent: title }));
-  if (tests.length === 0) {
-    card.append(head, make("p", { className: "empty", textContent: "Nothing is recorded here." }));
+  if (!tests?.length) {
+    const textContent = tests ? "Nothing is recorded here." : "Not shared with this app.";
+    card.append(head, make("p", { className: "empty", textContent }));
     return card;
   }
   const body = make("tbody");
