@@ -6,6 +6,7 @@ The second app is the same one served from another origin, so that CORS and the 
 
 import json
 from collections.abc import Iterator
+from urllib.parse import urlencode
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -133,6 +134,112 @@ def test_a_patient_opens_the_app_himself(page, demo, console):
     expect(page.locator("#patient-facts")).to_contain_text("12345")
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     expect_refusals(page, console)
+
+
+def tab_to(page: Page, name: str) -> None:
+    """Press Tab until the control of that accessible name has the focus, and shows it."""
+    wanted = page.get_by_role("textbox", name=name).or_(page.get_by_role("button", name=name))
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        if wanted.evaluate_all("all => all.includes(document.activeElement)"):
+            assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+            return
+    raise AssertionError(f"{name} cannot be reached by keyboard")
+
+
+@pytest.mark.spec("STND-02", "STND-05", "C10")
+def test_a_doctor_picks_a_patient_and_answers_by_keyboard_alone(page, demo):
+    page.goto(f"{demo.origin}/demo/lab-results/")
+    page.get_by_role("button", name="Sign in with General Hospital").click()
+    sign_in(page, demo.accounts["dr.smith@hospital.com"])
+    expect(page.get_by_role("heading", name="Choose a patient")).to_be_visible()
+    assert axe(page) == []
+    tab_to(page, "Name")
+    page.keyboard.type("doe")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="Choose Jane Doe")).to_be_visible()
+    assert axe(page) == []
+    tab_to(page, "Choose Jane Doe")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Jane Doe")
+    tab_to(page, "Allow")
+    page.keyboard.press("Space")
+    expect_record(page, "Jane Doe", "Dr. Anna Smith")
+    expect(page.locator("#patient-facts")).to_contain_text("5 Nov 1982")
+
+
+@pytest.mark.spec("REVO-05", "GRNT-04")
+def test_a_patient_lets_the_app_see_less_and_it_does(page, demo, console):
+    page.goto(f"{demo.origin}/demo/lab-results/")
+    page.get_by_role("button", name="Sign in with General Hospital").click()
+    sign_in(page, demo.accounts["john.doe@email.com"])
+    decide(page, "Allow")
+    expect_record(page, "John Doe", "John Doe")
+
+    own = page.context.new_page()
+    own.goto(f"{demo.hospital}/account")
+    own.get_by_role("link", name="Change what it may see").first.click()
+    own.get_by_role("checkbox", name="View your test results and vital signs").uncheck()
+    assert axe(own) == []
+    own.get_by_role("button", name="Save").click()
+    expect(own.get_by_role("status")).to_contain_text("Saved.")
+    expect(own.get_by_role("article").first).not_to_contain_text("test results")
+    assert axe(own) == []
+
+    console.expect("status of 403")
+    expect_not_shared(page)
+    expect(page.locator("#patient-name")).to_have_text("John Doe")
+    assert axe(page) == []
+
+
+def expect_not_shared(page: Page) -> None:
+    """Within 5 seconds the app is told no; it says so and shows what it still may."""
+    for _ in range(10):
+        page.reload()
+        expect(page.locator("#record")).to_be_visible()
+        if page.get_by_text("Not shared with this app.").count() == 2:
+            break
+        page.wait_for_timeout(500)
+    expect(page.get_by_text("Not shared with this app.")).to_have_count(2)
+    expect(page.locator("#detail")).to_be_hidden()
+
+
+@pytest.mark.spec("C3")
+def test_a_remembered_answer_is_not_asked_for_again(page, demo):
+    page.goto(order_entry(demo))
+    sign_in(page, demo.accounts["jane.doe@email.com"])
+    page.get_by_role("checkbox", name="Do not ask me again for a year").check()
+    assert axe(page) == []
+    decide(page, "Allow")
+    expect(page.get_by_text("AuthFI has sent back a code.")).to_be_visible()
+
+    page.goto(order_entry(demo))
+    expect(page.get_by_text("AuthFI has sent back a code.")).to_be_visible()
+
+    page.goto(f"{demo.hospital}/account")
+    card = page.get_by_role("article", name="Order Entry")
+    expect(card).to_contain_text("It does not ask you again for this.")
+    card.get_by_role("link", name="Stop access").click()
+    page.get_by_role("button", name="Stop access").click()
+    expect(page.get_by_role("status")).to_contain_text("must ask you")
+
+    page.goto(order_entry(demo))
+    expect(page.get_by_role("button", name="Allow", exact=True)).to_be_visible()
+
+
+def order_entry(demo: Demo) -> str:
+    """Where Order Entry, an app with a secret, sends the browser."""
+    asked = {
+        "response_type": "code",
+        "client_id": "order-entry",
+        "redirect_uri": f"{demo.origin}/demo/order-entry/",
+        "scope": "launch/patient openid patient/Patient.rs patient/MedicationRequest.rs",
+        "aud": f"{demo.hospital}/fhir",
+        "state": "s" * 22,
+        "code_challenge": "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM",
+        "code_challenge_method": "S256",
+    }
+    return f"{demo.hospital}/oauth/authorize?{urlencode(asked)}"
 
 
 @pytest.mark.spec("AUTZ-15", "ERRS-02")
