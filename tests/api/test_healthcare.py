@@ -9,7 +9,7 @@ from audit.models import AuditEvent
 from authfi.lib import tenancy
 from smart.models import HealthcareModule
 from tenants.http import fhir_base, issuer
-from tests.api.test_problems import denials, is_problem
+from tests.api.test_problems import denials, expect_problem
 from tests.fhir_server import Answer
 
 SECRET = "a-bearer-nobody-may-read-4711"
@@ -23,7 +23,7 @@ def events_of(tenant, code):
 
 def test_the_one_call(healthcare, mercy, token, fhir):
     raw = token(mercy)
-    is_problem(healthcare.call("GET", mercy, raw), 404)
+    expect_problem(healthcare.call("GET", mercy, raw), 404)
     body = {"preset": "custom", "fhir_base": fhir.base, "scopes": ["patient/Observation.rs"]}
     response = healthcare.call("PUT", mercy, raw, body)
     assert response.status_code == 201
@@ -66,7 +66,7 @@ def test_a_server_that_fails_a_check(healthcare, mercy, token, fhir):
     response = healthcare.call(
         "PUT", mercy, token(mercy), {"preset": "custom", "fhir_base": fhir.base}
     )
-    said = is_problem(response, 422)
+    said = expect_problem(response, 422)
     assert [(check["name"], check["ok"]) for check in said["checks"]] == [
         ("address", True),
         ("capability statement", False),
@@ -96,7 +96,7 @@ def test_a_server_that_fails_a_check(healthcare, mercy, token, fhir):
     ],
 )
 def test_a_wrong_member_is_named(healthcare, mercy, token, body, members):
-    said = is_problem(healthcare.call("PUT", mercy, token(mercy), body), 400)
+    said = expect_problem(healthcare.call("PUT", mercy, token(mercy), body), 400)
     assert [error["member"] for error in said["errors"]] == members
     assert all(member in said["detail"] for member in members)
 
@@ -115,13 +115,13 @@ def test_an_operator_configures_a_tenant_and_both_trails_tell(
         told = [details for _, details in events_of(tenant, Code.ADMIN_TENANT)]
         assert told[-1]["object"] == f"Tenant/{mercy.slug}"
         assert told[-1]["purpose"] == f"PUT /api/v1/tenants/{mercy.slug}/healthcare"
-    is_problem(healthcare.call("GET", "no-such-tenant", raw), 404)
+    expect_problem(healthcare.call("GET", "no-such-tenant", raw), 404)
 
 
 @pytest.mark.spec("T6")
 def test_an_operator_without_the_scope_knows_no_other_tenant(healthcare, mercy, platform, token):
     raw = token(platform, "authfi/users authfi/launch")
-    is_problem(healthcare.call("GET", mercy, raw), 404)
+    expect_problem(healthcare.call("GET", mercy, raw), 404)
     assert denials(mercy) == []
 
 

@@ -14,7 +14,7 @@ from smart import activation, launch
 from smart.models import Application, LaunchContext
 from smart.server.register import register_application
 from tenants.http import fhir_base
-from tests.api.test_problems import denials, is_problem
+from tests.api.test_problems import denials, expect_problem
 
 SYSTEM = Actor.system("tests")
 
@@ -117,7 +117,7 @@ def test_a_wrong_member_is_named(launch_contexts, hospital, doctor, token, chang
     response = launch_contexts.call(
         "POST", hospital, token(hospital, "authfi/launch"), body_for(doctor, **changed)
     )
-    problem = is_problem(response, 400)
+    problem = expect_problem(response, 400)
     assert said in problem["detail"]
     with tenancy.bind(hospital):
         assert not AuditEvent.objects.filter(code=Code.LAUNCH_START).exists()
@@ -128,7 +128,7 @@ def test_a_refused_launch_is_recorded(launch_contexts, hospital, doctor, token):
     launch_contexts.call("POST", hospital, raw, body_for(doctor, user="nobody@example.org"))
     with tenancy.bind(hospital):
         people.deactivate(doctor, actor=SYSTEM)
-    is_problem(launch_contexts.call("POST", hospital, raw, body_for(doctor)), 400)
+    expect_problem(launch_contexts.call("POST", hospital, raw, body_for(doctor)), 400)
     assert denials(hospital, Code.LAUNCH_DENY) == [
         "user: there is no such person",
         "the user is not active",
@@ -141,17 +141,17 @@ def test_people_and_apps_of_another_tenant_are_not_there(
     response = launch_contexts.call(
         "POST", lakeside, token(lakeside, "authfi/launch"), body_for(doctor)
     )
-    assert "there is no such app" in is_problem(response, 400)["detail"]
+    assert "there is no such app" in expect_problem(response, 400)["detail"]
 
 
 @pytest.mark.spec("T6")
 def test_no_operator_opens_a_launch(launch_contexts, hospital, doctor, platform, token):
     raw = token(platform, "authfi/tenants authfi/launch")
-    is_problem(launch_contexts.call("POST", hospital, raw, body_for(doctor)), 404)
+    expect_problem(launch_contexts.call("POST", hospital, raw, body_for(doctor)), 404)
 
 
 def test_the_scope_of_another_call_is_not_enough(launch_contexts, hospital, doctor, token):
-    is_problem(launch_contexts.call("POST", hospital, token(hospital), body_for(doctor)), 403)
+    expect_problem(launch_contexts.call("POST", hospital, token(hospital), body_for(doctor)), 403)
     assert denials(hospital, Code.LAUNCH_DENY) == ["the token lacks authfi/launch"]
 
 
@@ -163,7 +163,7 @@ def test_no_patient_is_launched_on_the_record_of_another(launch_contexts, hospit
         )
     raw = token(hospital, "authfi/launch")
     body = {"client_id": "growth-chart", "user": "john.doe@email.com", "patient": "790"}
-    is_problem(launch_contexts.call("POST", hospital, raw, body), 400)
+    expect_problem(launch_contexts.call("POST", hospital, raw, body), 400)
     assert denials(hospital, Code.LAUNCH_DENY) == [
         "the user is neither this patient nor a clinician"
     ]
@@ -187,7 +187,7 @@ def test_a_body_that_cannot_be_used_is_recorded(
     launch_contexts, hospital, token, body, status, said
 ):
     raw = token(hospital, "authfi/launch", client_id="ehr")
-    is_problem(launch_contexts.call("POST", hospital, raw, body), status)
+    expect_problem(launch_contexts.call("POST", hospital, raw, body), status)
     [reason] = denials(hospital, Code.LAUNCH_DENY)
     assert reason.startswith(f"the body was refused: {said}")
     with tenancy.bind(hospital):

@@ -15,7 +15,7 @@ from tenants.http import fhir_base
 from tenants.models import Tenant
 
 
-def is_problem(response, status):
+def expect_problem(response, status):
     """RFC 9457: the media type, and members that repeat the status in words."""
     assert response.status_code == status, response.content
     assert response["Content-Type"] == "application/problem+json"
@@ -36,7 +36,7 @@ def denials(tenant, code=Code.ADMIN_HEALTHCARE):
 
 def test_without_a_token(healthcare, mercy):
     response = healthcare.call("GET", mercy, None)
-    is_problem(response, 401)
+    expect_problem(response, 401)
     assert response["WWW-Authenticate"] == 'Bearer realm="AuthFI management API"'
 
 
@@ -63,7 +63,7 @@ def test_without_a_token_a_tenant_that_is_not_there_looks_the_same(healthcare, m
 )
 def test_something_that_is_no_token(healthcare, mercy, header):
     response = healthcare.call("GET", mercy, None, headers={"Authorization": header})
-    is_problem(response, 401)
+    expect_problem(response, 401)
     assert response["WWW-Authenticate"].startswith("Bearer ")
 
 
@@ -79,7 +79,7 @@ def test_a_forged_token(healthcare, mercy, iss, settings):
     if isinstance(iss, str):
         iss = iss.format(own=f"{settings.ORIGIN}/t/{mercy.slug}")
     response = healthcare.call("GET", mercy, forged({"iss": iss, "aud": "x", "exp": 9999999999}))
-    is_problem(response, 401)
+    expect_problem(response, 401)
     assert 'error="invalid_token"' in response["WWW-Authenticate"]
 
 
@@ -87,7 +87,7 @@ def test_a_forged_token(healthcare, mercy, iss, settings):
 def test_a_token_for_the_fhir_base_is_refused_and_recorded(healthcare, mercy, token):
     raw = token(mercy, audience=fhir_base(mercy))
     response = healthcare.call("GET", mercy, raw)
-    is_problem(response, 401)
+    expect_problem(response, 401)
     assert 'error="invalid_token"' in response["WWW-Authenticate"]
     assert denials(mercy, Code.TOKEN_DENY) == ["the token is for another server"]
 
@@ -96,19 +96,19 @@ def test_a_suspended_client(healthcare, mercy, token):
     raw = token(mercy)
     with tenancy.bind(mercy):
         Application.objects.update(state=Application.State.SUSPENDED)
-    is_problem(healthcare.call("GET", mercy, raw), 401)
+    expect_problem(healthcare.call("GET", mercy, raw), 401)
 
 
 def test_a_suspended_tenant(healthcare, mercy, token):
     raw = token(mercy)
     Tenant.objects.filter(pk=mercy.id).update(state=Tenant.State.SUSPENDED)
     directory.forget(mercy.slug)
-    is_problem(healthcare.call("GET", mercy, raw), 401)
+    expect_problem(healthcare.call("GET", mercy, raw), 401)
 
 
 def test_a_missing_scope(healthcare, mercy, token):
     response = healthcare.call("GET", mercy, token(mercy, "authfi/launch authfi/users"))
-    is_problem(response, 403)
+    expect_problem(response, 403)
     assert 'error="insufficient_scope", scope="authfi/tenants"' in response["WWW-Authenticate"]
     assert denials(mercy) == ["the token lacks authfi/tenants"]
 
@@ -119,7 +119,7 @@ def test_another_tenant_is_answered_as_an_absent_one(healthcare, mercy, lakeside
     raw = token(mercy)
     theirs = healthcare.call(method, lakeside, raw, {"preset": "custom"})
     absent = healthcare.call(method, f"no-{secrets.token_hex(4)}", raw, {"preset": "custom"})
-    assert is_problem(theirs, 404) == is_problem(absent, 404)
+    assert expect_problem(theirs, 404) == expect_problem(absent, 404)
     assert len(denials(mercy)) == 2
     assert denials(lakeside) == []
 
@@ -127,7 +127,7 @@ def test_another_tenant_is_answered_as_an_absent_one(healthcare, mercy, lakeside
 @pytest.mark.parametrize("method", ["POST", "DELETE", "PATCH"])
 def test_a_method_that_is_not_offered(healthcare, mercy, token, method):
     response = healthcare.call(method, mercy, token(mercy), {})
-    is_problem(response, 405)
+    expect_problem(response, 405)
 
 
 def test_a_body_of_another_type(healthcare, mercy, token):
@@ -135,12 +135,12 @@ def test_a_body_of_another_type(healthcare, mercy, token):
     form = healthcare.call(
         "PUT", mercy, raw, b"a=b", content_type="application/x-www-form-urlencoded"
     )
-    is_problem(form, 415)
+    expect_problem(form, 415)
 
 
 def test_an_answer_of_another_type(healthcare, mercy, token):
     response = healthcare.call("GET", mercy, token(mercy), headers={"Accept": "text/csv"})
-    is_problem(response, 406)
+    expect_problem(response, 406)
 
 
 @pytest.mark.spec("G22")
@@ -160,16 +160,16 @@ def test_an_answer_of_another_type(healthcare, mercy, token):
     ],
 )
 def test_a_malformed_body(healthcare, mercy, token, body):
-    is_problem(healthcare.call("PUT", mercy, token(mercy), body), 400)
+    expect_problem(healthcare.call("PUT", mercy, token(mercy), body), 400)
 
 
 def test_a_huge_body(healthcare, mercy, token):
-    is_problem(healthcare.call("PUT", mercy, token(mercy), b'"' + b"a" * 70_000 + b'"'), 413)
+    expect_problem(healthcare.call("PUT", mercy, token(mercy), b'"' + b"a" * 70_000 + b'"'), 413)
 
 
 @pytest.mark.parametrize("path", ["", "nothing", "tenants/", "tenants/a/nothing", "tenants/a/b/c"])
 def test_an_address_that_is_not_there(client, path):
-    is_problem(client.get(f"/api/v1/{path}"), 404)
+    expect_problem(client.get(f"/api/v1/{path}"), 404)
 
 
 @pytest.mark.spec("A1", "T6")
@@ -178,8 +178,8 @@ def test_a_body_that_cannot_be_used_is_recorded_where_its_token_is_from(
 ):
     with tenancy.bind(platform):
         before = len(denials(platform))
-    is_problem(healthcare.call("PUT", mercy, token(platform), {"preset": 1}), 400)
+    expect_problem(healthcare.call("PUT", mercy, token(platform), {"preset": 1}), 400)
     assert denials(platform)[before:] == ["the body was refused: preset: Not a valid string."]
     assert denials(mercy) == []
-    is_problem(healthcare.call("PUT", mercy, token(mercy), {"preset": "custom", "x": 1}), 400)
+    expect_problem(healthcare.call("PUT", mercy, token(mercy), {"preset": "custom", "x": 1}), 400)
     assert denials(mercy) == ["the body was refused: x: Unknown member."]

@@ -13,12 +13,13 @@ from audit.models import AuditEvent
 from authfi.accounts.models import Session
 from authfi.lib import tenancy
 from smart.models import Application, AuthorizationRequest
+from smart.server import authorize_checks as checks
 from tests.cast import give_code, give_password, sign_in
 from tests.conftest import fresh_tenant
 from tests.server.conftest import REDIRECT, Flow, an_app, answer_of, connect, trail
 
 
-def no_redirect(response):
+def expect_no_redirect(response):
     assert response.status_code == 400
     assert response["Content-Type"].startswith("text/html")
     assert "Location" not in response
@@ -51,25 +52,25 @@ def no_redirect(response):
     ],
 )
 def test_without_a_proven_client_nothing_leaves(flow, changed):
-    no_redirect(flow.authorize(**changed))
+    expect_no_redirect(flow.authorize(**changed))
 
 
 @pytest.mark.spec("AUTZ-04")
 def test_a_suspended_app_and_a_strangers_app_are_unknown(flow, mercy, lakeside):
     connect(lakeside)
     an_app(lakeside, "lake-app")
-    no_redirect(flow.authorize(client_id="lake-app"))
+    expect_no_redirect(flow.authorize(client_id="lake-app"))
     with tenancy.bind(mercy):
         Application.objects.update(state=Application.State.SUSPENDED)
-    no_redirect(flow.authorize())
+    expect_no_redirect(flow.authorize())
     assert trail(mercy, "launch.deny")[-1][1] == "denied"
 
 
 @pytest.mark.spec("A1", "A2")
 def test_what_names_no_app_is_kept_sealed(flow, mercy):
     claim = "jane.doe@email.com MRN12346"
-    no_redirect(flow.authorize(client_id=claim))
-    no_redirect(flow.authorize(redirect_uri="https://evil.example/"))
+    expect_no_redirect(flow.authorize(client_id=claim))
+    expect_no_redirect(flow.authorize(redirect_uri="https://evil.example/"))
     with tenancy.bind(mercy):
         unknown, known = AuditEvent.objects.filter(code="launch.deny").order_by("seq")
         assert (unknown.client_id, unknown.details["claimed_client_id"]) == ("", claim)
@@ -100,6 +101,9 @@ REFUSED = [
     pytest.param({"prompt": "none login"}, "invalid_request", id="none and more"),
     pytest.param({"max_age": "-1"}, "invalid_request", id="max_age"),
     pytest.param({"nonce": "n" * 256}, "invalid_request", id="long nonce"),
+    pytest.param(
+        {"scope": "launch openid", "launch": "x" * 10_000}, "invalid_request", id="long launch"
+    ),
     pytest.param({"nonce": "n\0"}, "invalid_request", id="NUL in nonce"),
     pytest.param({"scope": None}, "invalid_scope", id="no scope"),
     pytest.param({"scope": " "}, "invalid_scope", id="blank scope"),
@@ -159,7 +163,7 @@ def test_several_resources_are_no_target(flow):
 @pytest.mark.parametrize("name", ["client_id", "redirect_uri"])
 def test_a_repeated_client_or_redirect_stays_here(flow, name):
     query = urlencode([*flow.parameters().items(), (name, "again")])
-    no_redirect(flow.client.get(f"{flow.path}/oauth/authorize?{query}"))
+    expect_no_redirect(flow.client.get(f"{flow.path}/oauth/authorize?{query}"))
 
 
 @pytest.mark.spec("AUTZ-10")
@@ -353,7 +357,7 @@ def test_the_redirect_uris_own_query_is_kept(mercy, pat):
 
 @pytest.mark.spec("V3")
 def test_a_request_that_is_too_long_is_refused(flow):
-    no_redirect(flow.authorize(foo="x" * 17_000))
+    expect_no_redirect(flow.authorize(foo="x" * 17_000))
 
 
 @pytest.fixture(scope="module")
@@ -391,3 +395,21 @@ def test_no_query_makes_a_500(hostile, changes, tail):
     assert response.status_code in (303, 400)
     if response.status_code == 303:
         assert response["Location"].startswith((REDIRECT, f"{hostile.path}/oauth/authorize/"))
+
+
+@pytest.mark.spec("AUTZ-07", "ERRS-02", "V3")
+def test_a_state_has_a_limit(pat_flow):
+    """What is too long to be repeated is not repeated, and nothing is kept of it."""
+    longest = "s" * checks.MAX_STATE
+    answer = answer_of(pat_flow.decide(pat_flow.begin(state=longest)))
+    assert answer["state"] == longest
+    for response in (
+        pat_flow.authorize(state=longest + "s"),
+        pat_flow.client.post(
+            f"{pat_flow.path}/oauth/authorize", pat_flow.parameters(state="é" * 10_000)
+        ),
+    ):
+        answer = answer_of(response)
+        assert answer["error"] == "invalid_request"
+        assert "state" not in answer
+        assert len(response["Location"]) < 500
