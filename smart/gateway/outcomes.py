@@ -10,6 +10,7 @@ from typing import Final
 
 import orjson
 
+from smart.policy import acr
 from smart.policy.facts import Deny
 
 CONTENT_TYPE: Final = "application/fhir+json; charset=utf-8"
@@ -195,7 +196,7 @@ def insufficient_authentication(realm: Realm, text: str, aal: int, max_age: int)
         "realm": realm.base,
         "error": "insufficient_user_authentication",
         "error_description": text,
-        "acr_values": f"aal{aal}",
+        "acr_values": acr.name_of(aal),
         "max_age": str(max_age) if max_age else "",
         "resource_metadata": realm.metadata,
     }

@@ -1,57 +1,52 @@
 """Create, update and delete (security-checklist G22 to G27, G42, G45, V8; design D7).
 
 One way for all three: what the token lets be written, what role and sign-in let, what the server
-behind can do, the body, the resource as it stands, the resource as it would be. Only then the
-intent is stored, the change sent once, its outcome stored, and the app answered.
+behind can do, the body, the resource as it stands, the resource as it would be, what that refers
+to. Only then the intent is stored, the change sent once, its outcome stored, and the app answered.
 """
 
 import asyncio
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final
 from uuid import UUID, uuid4
 
 from django.utils import timezone
 
-from audit.events import Event, Outcome
+from audit.events import Outcome
 from audit.record import AuditUnavailableError, arecord
 from authfi.lib.egress import Kind
-from authfi.lib.tenancy import TenantRef
 from smart import access, role_rules, tokens, upstream
 from smart.access import Person
 from smart.gateway import (
     budget,
     intents,
     outcomes,
-    trail,
     write_answer,
     write_body,
     write_headers,
+    write_references,
+    write_trail,
     write_upstream,
 )
-from smart.gateway.body import ReadBody
 from smart.gateway.budget import OverloadedError
-from smart.gateway.headers import Headers
-from smart.gateway.outcomes import Answer, BadRequest, Realm, UpstreamFault
-from smart.gateway.write_answer import Reader, Stored
+from smart.gateway.outcomes import Answer, BadRequest, UpstreamFault
+from smart.gateway.write_answer import Reader
+from smart.gateway.write_attempt import Attempt, Ready, RefusedError
 from smart.gateway.write_body import Written
-from smart.gateway.write_upstream import BusyError, Current, Reply, Result
-from smart.models import HealthcareModule
-from smart.policy import scope_rules, write_rules
+from smart.gateway.write_upstream import BusyError, Current, Result
+from smart.policy import acr, scope_rules, write_rules
 from smart.policy.compartment import subjects_of
 from smart.policy.facts import Deny
-from smart.policy.owners import patients_named
-from smart.policy.request import FhirInteraction, FhirRequest
+from smart.policy.request import FhirInteraction
 from smart.policy.scope_rules import Refused, SignIn
 from smart.policy.write_rules import LETTERS, WriteAccess
 from smart.scopes.syntax import Level
-from smart.tokens import AccessToken, InvalidTokenError
+from smart.tokens import InvalidTokenError
 from smart.upstream import NotActiveError, Upstream, UpstreamError
 from tenants import policies
 
 _RETRY_AFTER_SECONDS: Final = 5
-#: Other patients told of for one refused resource; its events name no more.
-_MOST_PATIENTS: Final = 20
 _NOT_THERE: Final = Deny(
     404,
     "write.before",
@@ -60,63 +55,19 @@ _NOT_THERE: Final = Deny(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """A write as it came: parsed, from whom, where, with headers and a body still to be read."""
-
-    request: FhirRequest
-    raw_token: str
-    token: AccessToken
-    tenant: TenantRef
-    realm: Realm
-    module: HealthcareModule
-    headers: Headers
-    read_body: ReadBody
-
-
-@dataclass(frozen=True, slots=True)
-class _Ready:
-    """A write that passed: whose record it is in, by which rule, and what to send."""
-
-    reader: Reader
-    server: Upstream
-    person: Person | None
-    rule: str
-    before: Current | None
-    written: Written | None
-
-
-class _RefusedError(Exception):
-    """The write is not made: the answer, its event's rule and reason, the patients it is about."""
-
-    def __init__(
-        self,
-        answer: Answer,
-        rule: str,
-        reason: str,
-        *,
-        patients: frozenset[str] = frozenset(),
-        outcome: Outcome = Outcome.DENIED,
-    ) -> None:
-        super().__init__(reason)
-        self.answer = answer
-        self.rule = rule
-        self.reason = reason
-        self.patients = patients
-        self.outcome = outcome
-
-
 async def respond(attempt: Attempt) -> Answer:
     """The answer to a write with a good token. Raises AuditUnavailableError."""
     person = await _person(attempt)
     with ExitStack() as stack:
         try:
             ready = await _judged(attempt, person, stack)
-        except _RefusedError as error:
-            await arecord(*_refusal_events(attempt, person, error))
+        except RefusedError as error:
+            await arecord(*write_trail.refusal(attempt, person, error))
             return error.answer
-        # Whatever becomes of the connection: a change that is sent has its outcome told.
-        return await asyncio.shield(asyncio.create_task(_carried_out(attempt, ready)))
+        # Whatever becomes of the connection: a change that is sent has its outcome told, and what
+        # it holds in memory stays counted until then.
+        work = _carried_out(attempt, ready, stack.pop_all())
+        return await asyncio.shield(asyncio.create_task(work))
 
 
 async def _person(attempt: Attempt) -> Person | None:
@@ -125,18 +76,18 @@ async def _person(attempt: Attempt) -> Person | None:
     return await access.person_of(attempt.tenant, UUID(attempt.token.subject))
 
 
-async def _judged(attempt: Attempt, person: Person | None, stack: ExitStack) -> _Ready:
-    """All checks, in order. Raises _RefusedError."""
+async def _judged(attempt: Attempt, person: Person | None, stack: ExitStack) -> Ready:
+    """All checks, in order. Raises RefusedError."""
     try:
         return await _checked(attempt, person, stack)
     except BadRequest as error:
         answer = outcomes.from_bad_request(error, attempt.realm)
-        raise _RefusedError(answer, "request.grammar", error.diagnostics) from error
+        raise RefusedError(answer, "request.grammar", error.diagnostics) from error
     except InvalidTokenError as error:
         answer = outcomes.unauthorized(
             attempt.realm, was_token_sent=True, is_expired=error.is_expired
         )
-        raise _RefusedError(answer, "token.valid", error.reason) from error
+        raise RefusedError(answer, "token.valid", error.reason) from error
     except BusyError as error:
         answer = outcomes.busy_upstream(error.status, error.seconds)
         raise _failed(answer, error) from error
@@ -150,11 +101,11 @@ async def _judged(attempt: Attempt, person: Person | None, stack: ExitStack) -> 
         raise _failed(outcomes.bad_gateway(), error) from error
 
 
-def _failed(answer: Answer, error: Exception) -> _RefusedError:
-    return _RefusedError(answer, "upstream", str(error), outcome=Outcome.FAILURE)
+def _failed(answer: Answer, error: Exception) -> RefusedError:
+    return RefusedError(answer, "upstream", str(error), outcome=Outcome.FAILURE)
 
 
-async def _checked(attempt: Attempt, person: Person | None, stack: ExitStack) -> _Ready:
+async def _checked(attempt: Attempt, person: Person | None, stack: ExitStack) -> Ready:
     request, token = attempt.request, attempt.token
     server = await upstream.aresolve(attempt.tenant)
     allowed = write_rules.decide_write(
@@ -174,22 +125,25 @@ async def _checked(attempt: Attempt, person: Person | None, stack: ExitStack) ->
     if written is not None:
         written = write_body.behind(written, before, server.base_url, attempt.realm.base)
     reader = await _judged_images(attempt, allowed, person, server, before, written)
+    if written is not None:
+        facts = reader.patient, reader.bases, written, before
+        await write_references.check(attempt, person, server, *facts)
     if before is not None:
         _check_version(attempt, before)
     base = attempt.realm.base
     await tokens.aauthenticate(attempt.raw_token, tenant=attempt.tenant, audience=base)
-    return _Ready(reader, server, person, rule, before, written)
+    return Ready(reader, server, person, rule, before, written)
 
 
 async def _by_rules(
     attempt: Attempt, allowed: WriteAccess, person: Person | None
 ) -> tuple[WriteAccess, str]:
-    """What role and sign-in leave of the access, and the rule (RSVR-12). Raises _RefusedError."""
+    """What role and sign-in leave of the access, and the rule (RSVR-12). Raises RefusedError."""
     token, letter = attempt.token, LETTERS[attempt.request.interaction]
     rules = role_rules.rules_of(await policies.ascope_rules(attempt.tenant))
     age = (timezone.now() - token.auth_time).total_seconds() if token.auth_time else None
     roles = person.roles if person else frozenset()
-    who = SignIn(roles, 2 if token.acr.endswith("2") else 1, age)
+    who = SignIn(roles, acr.aal_of(token.acr), age)
     resource_type = attempt.request.resource_type or ""
     levels = {Level.PATIENT: allowed.of_patient, Level.USER: allowed.of_user}
     verdicts = {
@@ -209,7 +163,7 @@ async def _by_rules(
     ), passed
 
 
-def _by_rule(attempt: Attempt, refused: Refused) -> _RefusedError:
+def _by_rule(attempt: Attempt, refused: Refused) -> RefusedError:
     if refused.needs_sign_in:
         answer = outcomes.insufficient_authentication(
             attempt.realm, refused.reason, refused.aal, refused.max_age_seconds
@@ -217,11 +171,11 @@ def _by_rule(attempt: Attempt, refused: Refused) -> _RefusedError:
     else:
         deny = Deny(403, refused.rule, refused.reason, "forbidden")
         answer = outcomes.from_deny(deny, attempt.realm)
-    return _RefusedError(answer, refused.rule, refused.reason)
+    return RefusedError(answer, refused.rule, refused.reason)
 
 
 def _check_capability(attempt: Attempt) -> None:
-    """403 for what the server behind says it does not do. Raises _RefusedError."""
+    """403 for what the server behind says it does not do. Raises RefusedError."""
     request = attempt.request
     served = attempt.module.capabilities.get(request.resource_type, {}).get("interactions", ())
     if str(request.interaction) not in served:
@@ -246,7 +200,7 @@ async def _judged_images(
     before: Current | None,
     written: Written | None,
 ) -> Reader:
-    """The resource as it stands and as it would be (G25, G26, G42). Raises _RefusedError."""
+    """The resource as it stands and as it would be (G25, G26, G42). Raises RefusedError."""
     bases = allowed.bases
     if attempt.request.interaction is not FhirInteraction.CREATE:
         resource = before.resource if before else None
@@ -284,23 +238,23 @@ def _check_version(attempt: Attempt, before: Current) -> None:
     if before.etag is None:
         reason = "the upstream tells no versions"
         answer = outcomes.without_versions()
-        raise _RefusedError(answer, "upstream", reason, outcome=Outcome.FAILURE)
+        raise RefusedError(answer, "upstream", reason, outcome=Outcome.FAILURE)
     if not write_headers.is_wanted(attempt.headers, before.etag):
         reason = "The app named another version than the one that stands."
-        raise _RefusedError(outcomes.changed_meanwhile(), "version.match", reason)
+        raise RefusedError(outcomes.changed_meanwhile(), "version.match", reason)
 
 
-def _denied(attempt: Attempt, deny: Deny, patients: frozenset[str] = frozenset()) -> _RefusedError:
+def _denied(attempt: Attempt, deny: Deny, patients: frozenset[str] = frozenset()) -> RefusedError:
     answer = outcomes.from_deny(deny, attempt.realm)
-    return _RefusedError(answer, deny.rule, deny.reason, patients=patients)
+    return RefusedError(answer, deny.rule, deny.reason, patients=patients)
 
 
 def _not_there(
     attempt: Attempt, resource: dict[str, Any] | None, allowed: WriteAccess
-) -> _RefusedError:
+) -> RefusedError:
     patients = _named(resource, allowed) if resource else frozenset()
     answer = outcomes.not_found()
-    return _RefusedError(answer, _NOT_THERE.rule, _NOT_THERE.reason, patients=patients)
+    return RefusedError(answer, _NOT_THERE.rule, _NOT_THERE.reason, patients=patients)
 
 
 def _named(resource: dict[str, Any], allowed: WriteAccess) -> frozenset[str]:
@@ -309,43 +263,27 @@ def _named(resource: dict[str, Any], allowed: WriteAccess) -> frozenset[str]:
     return found.owners | found.others
 
 
-def _refusal_events(
-    attempt: Attempt, person: Person | None, error: _RefusedError
-) -> tuple[Event, ...]:
-    own = attempt.token.patient or ""
-    named = patients_named(attempt.request, attempt.realm.base)
-    others = sorted({*error.patients, *named} - {own})[:_MOST_PATIENTS]
-    about = ([own] if own or not others else []) + others
-    return tuple(
-        trail.write(
-            attempt.request,
-            attempt.token,
-            error.outcome,
-            roles=person.roles if person else (),
-            patient=patient,
-            rule=error.rule,
-            reason=error.reason,
-            details={"status": error.answer.status},
-        )
-        for patient in about
-    )
+async def _carried_out(attempt: Attempt, ready: Ready, held: ExitStack) -> Answer:
+    """`_sent`, with what is `held` for it given back at its end."""
+    with held:
+        return await _sent(attempt, ready)
 
 
-async def _carried_out(attempt: Attempt, ready: _Ready) -> Answer:
+async def _sent(attempt: Attempt, ready: Ready) -> Answer:
     """Intent, change, outcome, answer (V8). Raises AuditUnavailableError before the change only.
 
     Where its outcome cannot be told nobody shall try again blindly: the change may stand, and the
     sweep tells of it (V9).
     """
     intent, text = uuid4(), ready.written.text if ready.written else None
-    await intents.announce(attempt.tenant, intent, _intent_event(attempt, ready, intent))
+    await intents.announce(attempt.tenant, intent, write_trail.intent(attempt, ready, intent))
     etag = ready.before.etag if ready.before else None
     with budget.lease() as lease:
         reply = await write_upstream.send(ready.server, attempt.request, text, etag, lease)
         after = write_answer.stored(reply, attempt.request, ready.reader)
     if reply.result is Result.DONE and after.resource_id is None:
         reply = replace(reply, result=Result.UNKNOWN, reason="the upstream told no id")
-    event = _outcome_event(attempt, ready, intent, reply, after)
+    event = write_trail.outcome(attempt, ready, intent, reply, after)
     try:
         await intents.conclude(attempt.tenant, intent, event)
     except AuditUnavailableError:
@@ -354,54 +292,3 @@ async def _carried_out(attempt: Attempt, ready: _Ready) -> Answer:
         return write_answer.not_done(reply)
     wanted = write_answer.preferred(attempt.headers)
     return write_answer.done(attempt.request, after, wanted, attempt.realm.base)
-
-
-def _intent_event(attempt: Attempt, ready: _Ready, intent: UUID) -> Event:
-    details = {"phase": "intent", "intent": str(intent), **_digests(ready)}
-    reason = "The write was permitted."
-    return trail.intent(_event(attempt, ready, Outcome.SUCCESS, reason, details))
-
-
-def _outcome_event(
-    attempt: Attempt, ready: _Ready, intent: UUID, reply: Reply, after: Stored
-) -> Event:
-    is_done = reply.result is Result.DONE
-    details = {
-        "phase": "outcome",
-        "intent": str(intent),
-        "result": str(reply.result),
-        "status": reply.status,
-        **_digests(ready),
-    }
-    if is_done:
-        details |= {"version": after.version, "stored": write_upstream.digest(reply.body)}
-    outcome = Outcome.SUCCESS if is_done else Outcome.FAILURE
-    reason = reply.reason or "The FHIR server made the change."
-    event = _event(attempt, ready, outcome, reason, details)
-    made = f"{attempt.request.resource_type}/{after.resource_id}"
-    return replace(event, object=made) if is_done else event
-
-
-def _event(
-    attempt: Attempt, ready: _Ready, outcome: Outcome, reason: str, details: dict[str, object]
-) -> Event:
-    return trail.write(
-        attempt.request,
-        attempt.token,
-        outcome,
-        roles=ready.person.roles if ready.person else (),
-        patient=ready.reader.patient,
-        rule=ready.rule,
-        reason=reason,
-        details=details,
-    )
-
-
-def _digests(ready: _Ready) -> dict[str, object]:
-    """What stood and what is to stand, as digests (A2, A10)."""
-    found: dict[str, object] = {}
-    if ready.before is not None:
-        found |= {"before": ready.before.digest, "before_version": ready.before.etag}
-    if ready.written is not None:
-        found["after"] = write_upstream.digest(ready.written.text)
-    return found

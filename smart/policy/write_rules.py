@@ -137,9 +137,10 @@ def _bad_reference(
 ) -> str | None:
     """What is wrong with the first reference that may not be written; None if all are well.
 
-    A URL that stands there already may stay: it opens nothing that it did not open before.
+    A URL that stands there already, as what it is now, may stay: it opens nothing that it did not
+    open before.
     """
-    stood = frozenset(strings_of(before))
+    stood, stood_urls = references_of(before), _members(before, "url")
     contained = resource.get("contained")
     local = {
         str(one.get("id")): str(one.get("resourceType"))
@@ -150,7 +151,7 @@ def _bad_reference(
         if _is_reference(node) and (bad := _problem(node, patient, bases, local, stood)):
             return bad
         url = node.get("url")
-        if isinstance(url, str) and url not in stood and bases.resolve(url) is not None:
+        if isinstance(url, str) and url not in stood_urls and bases.resolve(url) is not None:
             return "A link to a resource of this server cannot be written; use a reference."
     return None
 
@@ -164,6 +165,17 @@ def _objects(value: object) -> Iterator[dict[str, Any]]:
             waiting.extend(node.values())
         elif isinstance(node, list):
             waiting.extend(node)
+
+
+def references_of(value: object) -> frozenset[str]:
+    """Every literal reference in a value, in contained resources and extensions too."""
+    return _members(value, "reference")
+
+
+def _members(value: object, name: str) -> frozenset[str]:
+    """The text that members of a name have, wherever they are."""
+    found = (node.get(name) for node in _objects(value))
+    return frozenset(one for one in found if isinstance(one, str))
 
 
 def strings_of(value: object) -> Iterator[str]:
@@ -195,7 +207,7 @@ def _problem(
     literal = reference.get("reference")
     is_new = isinstance(literal, str) and not literal.startswith("#") and literal not in stood
     if is_new and not _is_relative(str(literal), bases):
-        return "References are written as [type]/[id]: no URLs, URNs or searches."
+        return "References are written as [type]/[id]: no URLs, URNs, versions or searches."
     named = bases.patient_named(reference, local)
     if named is Naming.NOBODY or named == patient:
         return None
@@ -205,7 +217,8 @@ def _problem(
 
 
 def _is_relative(literal: str, bases: Bases) -> bool:
-    return "://" not in literal and bases.resolve(literal) is not None
+    is_bare = "://" not in literal and "/_history/" not in literal
+    return is_bare and bases.resolve(literal) is not None
 
 
 def _refused_members(resource: dict[str, Any], before: dict[str, Any] | None) -> Deny | None:

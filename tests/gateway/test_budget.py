@@ -1,13 +1,15 @@
 """What the process holds of upstream answers is bounded; who waits is served in order."""
 
 import asyncio
+import json
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from smart.gateway import budget
+from smart.gateway import budget, write_upstream
 from smart.gateway.budget import Budget, Lease, OverloadedError
+from tests.gateway.ward import JSON, PULSE
 
 
 async def test_what_is_taken_is_given_back_at_the_end():
@@ -130,3 +132,39 @@ def test_whatever_happens_all_is_free_in_the_end_and_never_less_than_nothing(wis
         assert whole.free == 100
 
     asyncio.run(run())
+
+
+@pytest.mark.spec("V3", "V8")
+def test_a_write_stays_counted_when_its_client_goes(ward, monkeypatch):
+    """The change is still made, so what it is made of is still in memory."""
+    send, token = write_upstream.send, ward.token()
+
+    async def leave_meanwhile():
+        sending, go_on, done = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+        async def slowly(*args):
+            sending.set()
+            await go_on.wait()
+            try:
+                return await send(*args)
+            finally:
+                done.set()
+
+        monkeypatch.setattr(write_upstream, "send", slowly)
+        body = json.dumps(PULSE).encode()
+        writing = ward.base.asking("/Observation", token, method="POST", headers=JSON, body=body)
+        asking = asyncio.create_task(writing)
+        await sending.wait()
+        whole = budget.lease()._budget
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        assert whole.free <= budget.TOTAL_BYTES - len(body)
+        go_on.set()
+        await done.wait()
+        async with asyncio.timeout(10):
+            while whole.free < budget.TOTAL_BYTES:
+                await asyncio.sleep(0.01)
+
+    ward.base.run(leave_meanwhile())
+    ward.nothing_open()
