@@ -36,6 +36,10 @@ class AlreadyDecidedError(ConsentError):
         self.is_same = is_same
 
 
+class AppNotActiveError(ConsentError):
+    """The app was suspended since the question was put."""
+
+
 class NotShownError(ConsentError):
     """The answer was given to something else than what is asked (C4)."""
 
@@ -56,7 +60,8 @@ def decide(
     Allowed is what `selection` has of the question's lines (C2); where that is nothing, it is a
     denial (GRNT-07). `shown_digest` is `requests.digest` of what the person saw, `aal` the strength
     of the sign-in. `remember` counts where the page offered it (C3). Raises NotAskedError,
-    NotShownError, ExpiredError, AlreadyDecidedError; ValueError for another answer.
+    NotShownError, AppNotActiveError, ExpiredError, AlreadyDecidedError; ValueError for another
+    answer.
     """
     wanted = Consent.Decision(decision)
     asked = requests.find(consent_request.pk, user=user, session_digest=session_digest)
@@ -64,13 +69,15 @@ def decide(
         raise NotAskedError
     if not constant_time_compare(requests.digest(asked, selection.opened), shown_digest):
         raise NotShownError
+    if not asked.application.is_usable(None):
+        raise AppNotActiveError
     items = requests.items(asked)
     scopes = choices.chosen(items, selection) if wanted is Consent.Decision.ALLOW else []
     is_allowed = bool(scopes) and not choices.is_refusal(items, scopes)
     with transaction():
         consent = Consent(
             request=asked,
-            application_id=asked.application_id,
+            application=asked.application,
             user=user,
             patient=asked.patient,
             decision=Consent.Decision.ALLOW if is_allowed else Consent.Decision.DENY,

@@ -100,6 +100,9 @@ def _answer(
         reason = "the answer does not fit what is asked"
         _record_denied(user, assurance, asked.pk, reason, asked)
         return _changed(request)
+    except services.AppNotActiveError:
+        _record_denied(user, assurance, asked.pk, "the app is not active", asked)
+        return _not_active(request)
     except services.ExpiredError:
         return _expired(request)
     except services.AlreadyDecidedError as error:
@@ -147,6 +150,16 @@ def _expired(request: TenantRequest) -> HttpResponse:
         title=_("This question has expired"),
         text=_("It was open for too long. The app got no access."),
         next_step=_("Go back to the app and start again."),
+    )
+
+
+def _not_active(request: TenantRequest) -> HttpResponse:
+    return pages.error_page(
+        request,
+        status=410,
+        title=_("This app is not connected any more"),
+        text=_("It was switched off here while you were asked. The app got no access."),
+        next_step=_("If you need the app, ask your organization why."),
     )
 
 

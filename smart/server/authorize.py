@@ -19,6 +19,7 @@ from django.views.decorators.csrf import csrf_exempt
 from audit import events, record
 from audit.record import AuditUnavailableError
 from authfi.accounts import sessions, signin, stepup
+from authfi.accounts.mfa import totp
 from authfi.accounts.models import Session, User
 from authfi.lib.going_on import SeeOther
 from consent import requests, services
@@ -94,8 +95,7 @@ def authorize(request: TenantRequest) -> HttpResponse:
     try:
         checked = checks.check(asked, application, redirect_uri)
     except OAuthError as error:
-        state = "" if "state" in asked.repeated else asked.get("state")
-        return _denied(request, application, redirect_uri, state, error)
+        return _denied(request, application, redirect_uri, checks.state_of(asked), error)
     if seconds := limits.count_visit():
         return pages.too_many(request, seconds)
     kept = _keep(request, checked)
@@ -108,6 +108,9 @@ def authorize_continue(request: TenantRequest, request_id: UUID) -> HttpResponse
     kept = _find(request, request_id)
     if kept is None:
         return _not_open(request, request_id, "the request is not one of this browser's")
+    if not kept.application.is_usable(request):  # suspended since it asked
+        inactive = ClientNotProvenError("the client_id is not that of an active app")
+        return _not_proven(request, inactive, kept.application.client_id)
     asked = granting.Pending.of(kept)
     if kept.finished_at is not None:
         again = granting.answer_again(asked, signin.person(request))
@@ -127,6 +130,7 @@ def _sign_in(request: TenantRequest, asked: granting.Pending) -> HttpResponse | 
     """
     page = stepup.require(
         request,
+        aal=_aal(request, asked),
         since=_signed_in_since(request, asked),
         form_action=redirect_uris.origin_of(asked.redirect_uri),
         login_hint=asked.login_hint,
@@ -134,6 +138,14 @@ def _sign_in(request: TenantRequest, asked: granting.Pending) -> HttpResponse | 
     if page is not None and "none" in asked.prompt:
         raise LoginRequired("the person is not signed in, or not strongly enough")
     return page
+
+
+def _aal(request: TenantRequest, asked: granting.Pending) -> int:
+    """The level to reach: what the app would like, of who has a second factor (N13)."""
+    user = signin.person(request)
+    if user is None or asked.aal <= signin.assurance(request).aal:
+        return 1
+    return asked.aal if totp.is_enrolled(user) else 1
 
 
 def _signed_in_since(request: TenantRequest, asked: granting.Pending) -> datetime | None:
@@ -215,6 +227,7 @@ def _keep(request: TenantRequest, checked: checks.Checked) -> AuthorizationReque
             "prompt": sorted(checked.prompt),
             "max_age": checked.max_age,
             "login_hint": checked.login_hint,
+            "aal": checked.aal,
             "scope": checked.scope,
         },
         expires_at=timezone.now() + timedelta(seconds=LIFE_SECONDS),

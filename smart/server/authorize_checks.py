@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl
 from authfi.lib import tenancy
 from smart import launch
 from smart.models import Application, HealthcareModule, LaunchContext
+from smart.policy import acr
 from smart.scopes.syntax import MalformedScope, Scope, parse_scopes
 from smart.server import audience as audiences
 from smart.server import ceiling, client_auth, redirect_uris
@@ -32,7 +33,11 @@ from tenants.http import fhir_base, issuer
 MAX_QUERY: Final = 16_384
 MAX_FORM: Final = 65_536
 MAX_FIELDS: Final = 100
+MAX_STATE: Final = 2_048
+MAX_NONCE: Final = 255
 MAX_HINT: Final = 254
+MAX_LAUNCH: Final = 255
+MAX_ACR_VALUES: Final = 1_024
 PROMPTS: Final = frozenset({"none", "login", "consent", "select_account"})
 
 _CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")
@@ -56,6 +61,8 @@ class Asked:
 class Checked:
     """A request that passed: what is asked, by whom, and where the answer goes.
 
+    `aal` is the level of sign-in that the app would like, 0 where it says nothing of it.
+
     `audience` is the FHIR base, or the issuer where no FHIR server is asked for.
     """
 
@@ -68,6 +75,7 @@ class Checked:
     prompt: frozenset[str]
     max_age: int | None
     login_hint: str
+    aal: int
     scope: str
     launch: LaunchContext | None
 
@@ -107,6 +115,12 @@ def find_client(asked: Asked) -> tuple[Application, str]:
     return application, redirect_uri
 
 
+def state_of(asked: Asked) -> str:
+    """The state to repeat in an answer; "" where there is none that can be."""
+    state = asked.get("state")
+    return "" if "state" in asked.repeated or len(state) > MAX_STATE else state
+
+
 def check(asked: Asked, application: Application, redirect_uri: str) -> Checked:
     """Everything else, in this order. Raises errors.OAuthError."""
     _nothing_is_repeated(asked)
@@ -127,6 +141,7 @@ def check(asked: Asked, application: Application, redirect_uri: str) -> Checked:
         prompt=prompt,
         max_age=max_age,
         login_hint=_login_hint(asked),
+        aal=_aal(asked),
         scope=asked.get("scope"),
         launch=_launch(asked, scopes, application),
     )
@@ -155,8 +170,13 @@ def _response_is_a_code(asked: Asked, application: Application) -> None:
 def _state_is_there(asked: Asked) -> None:
     if not asked.get("state"):
         raise InvalidRequest("state is missing")
-    if len(asked.get("nonce")) > 255 or _CONTROL.search(asked.get("nonce")):
-        raise InvalidRequest("nonce has at most 255 characters, none of them control characters")
+    if not state_of(asked):
+        raise InvalidRequest(f"state has at most {MAX_STATE} characters")
+    nonce = asked.get("nonce")
+    if len(nonce) > MAX_NONCE or _CONTROL.search(nonce):
+        raise InvalidRequest(
+            f"nonce has at most {MAX_NONCE} characters, none of them control characters"
+        )
 
 
 def _pkce_is_s256(asked: Asked, application: Application) -> None:
@@ -211,6 +231,12 @@ def _login_hint(asked: Asked) -> str:
     return "" if len(hint) > MAX_HINT or _CONTROL.search(hint) else hint
 
 
+def _aal(asked: Asked) -> int:
+    """A wish, no demand (N13; OpenID Connect Core 3.1.2.1): one too long to read says nothing."""
+    values = asked.get("acr_values")
+    return acr.wanted(values) if len(values) <= MAX_ACR_VALUES else 0
+
+
 def _scopes(asked: Asked, application: Application) -> tuple[Scope, ...]:
     """What is asked for, if anything of it could be granted at all (AUTZ-06, SCOP-11)."""
     try:
@@ -236,6 +262,8 @@ def _launch(
         return None
     if not handle or not wants_launch:
         raise InvalidRequest("scope launch and parameter launch go together")
+    if len(handle) > MAX_LAUNCH:
+        raise InvalidRequest("launch is not one that was handed out to this app")
     try:
         return launch.resolve(handle, application)
     except launch.LaunchRefusedError as error:

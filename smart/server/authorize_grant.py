@@ -17,6 +17,7 @@ from consent.models import Consent
 from smart import grants, role_rules
 from smart import launch as launches
 from smart.models import AuthorizationCode, AuthorizationRequest, Grant, HealthcareModule
+from smart.policy import acr
 from smart.scopes import match
 from smart.scopes.match import LeftOut, Reason
 from smart.scopes.syntax import Scope, parse_scopes
@@ -48,6 +49,7 @@ class Pending:
     max_age: int | None
     login_hint: str
     scopes: tuple[Scope, ...]
+    aal: int = 0
 
     @classmethod
     def of(cls, kept: AuthorizationRequest) -> "Pending":
@@ -221,7 +223,7 @@ def _grant(
         session_id=held.session_id,
         patient=context.patient,
         context={**context.members, **{name: value for name, value in found.items() if value}},
-        acr=f"aal{held.aal}",
+        acr=acr.name_of(held.aal),
         auth_time=held.auth_time,
         lasts=lasts,
         expires_at=now + (limits.idle if lasts else once),

@@ -7,10 +7,12 @@ from typing import Any, Final
 
 from authfi.lib.tenancy import TenantRef, bind
 from smart.models import HealthcareModule
+from smart.policy import acr
 from smart.scopes import match
 from smart.scopes.syntax import Scope, parse_scopes
 from smart.server import ceiling
 from smart.server.engine import GRANT_TYPES
+from tenants import policies
 from tenants.http import fhir_base, issuer
 
 CAPABILITIES: Final = (
@@ -76,6 +78,8 @@ def oauth_metadata(tenant: TenantRef) -> dict[str, Any]:
 def openid_configuration(tenant: TenantRef) -> dict[str, Any]:
     """OpenID Connect metadata of the tenant's issuer (OIDC-01 to OIDC-09)."""
     own = issuer(tenant)
+    with bind(tenant):
+        lowest = 2 if policies.sign_in().patient_mfa else 1
     return {
         **oauth_metadata(tenant),
         "userinfo_endpoint": f"{own}/oauth/userinfo",
@@ -87,6 +91,7 @@ def openid_configuration(tenant: TenantRef) -> dict[str, Any]:
             *("iss", "sub", "aud", "exp", "iat"),
             *("auth_time", "acr", "amr", "nonce", "fhirUser"),
         ],
+        "acr_values_supported": [name for name, aal in acr.LEVELS.items() if aal >= lowest],
         "prompt_values_supported": ["none", "login", "consent", "select_account"],
         "claims_parameter_supported": False,
         "request_parameter_supported": False,

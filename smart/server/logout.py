@@ -145,10 +145,10 @@ def _ask(request: TenantRequest, values: Mapping[str, str], asked: Asked) -> Htt
 
 
 def _refused(request: TenantRequest, reason: str) -> HttpResponse:
-    return pages.error_page(
-        request,
-        status=400,
-        title=_("You are still signed in"),
-        text=_("The app sent a request to sign you out that cannot be used: %s.") % reason,
-        next_step=_("To sign out, use “Sign out” on your own page here."),
-    )
+    text = _("The app sent a request to sign you out that cannot be used: %s.") % reason
+    if signin.person(request) is None:
+        title, next_step = _("You are not signed in here"), _("There is nothing to sign out of.")
+    else:
+        title = _("You are still signed in")
+        next_step = _("To sign out, use “Sign out” on your own page here.")
+    return pages.error_page(request, status=400, title=title, text=text, next_step=next_step)

@@ -406,7 +406,9 @@ def test_a_state_has_a_limit(pat_flow):
     for response in (
         pat_flow.authorize(state=longest + "s"),
         pat_flow.client.post(
-            f"{pat_flow.path}/oauth/authorize", pat_flow.parameters(state="é" * 10_000)
+            f"{pat_flow.path}/oauth/authorize",
+            urlencode(pat_flow.parameters(state="é" * 3_000)),
+            content_type="application/x-www-form-urlencoded",
         ),
     ):
         answer = answer_of(response)

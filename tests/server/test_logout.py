@@ -12,7 +12,7 @@ from authfi.lib import tenancy
 from smart.models import Application, Grant
 from tests.cast import sign_in
 from tests.conftest import fresh_tenant
-from tests.server.conftest import an_app, connect, trail
+from tests.server.conftest import Flow, an_app, connect, trail
 
 AFTER = "https://app.example/bye?x=1"
 
@@ -130,3 +130,12 @@ def test_another_tenants_token_and_an_access_token_are_no_hints(pat_flow, gone, 
     access = pat_flow.exchange(pat_flow.code()).json()["access_token"]
     assert ask(pat_flow, id_token_hint=access).status_code == 400
     assert is_signed_in(pat_flow)
+
+
+@pytest.mark.spec("O9")
+def test_a_refusal_says_whether_anybody_is_signed_in(pat_flow):
+    page = ask(pat_flow, client_id="nobody").content.decode()
+    assert "You are still signed in" in page
+    page = ask(Flow(pat_flow.tenant), client_id="nobody").content.decode()
+    assert "You are not signed in here" in page
+    assert "still signed in" not in page
