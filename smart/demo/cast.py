@@ -45,10 +45,14 @@ class Person:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class App:
-    """A registered app: with paths of its pages a public one, else one acting in its own name."""
+    """A registered app: with paths of its pages one for people, else acting in its own name.
+
+    `about` says on the start page what it is.
+    """
 
     client_id: str
     name: str
+    about: str
     scopes: str
     redirect_path: str | None = None
     launch_path: str | None = None
@@ -86,6 +90,7 @@ class Organization:
 LAB_RESULTS = App(
     client_id="lab-results",
     name="Lab Results App",
+    about="Shows results over time, in the browser; started from a chart or by itself.",
     scopes=f"launch launch/patient openid fhirUser {RECORDS}",
     redirect_path=LAB_RESULTS_PATH,
     launch_path=f"{LAB_RESULTS_PATH}launch.html",
@@ -93,6 +98,7 @@ LAB_RESULTS = App(
 ORDER_ENTRY = App(
     client_id="order-entry",
     name="Order Entry",
+    about="Writes medication orders for a doctor; has a secret and a server of its own.",
     scopes=(
         "launch launch/patient openid fhirUser patient/Patient.rs patient/MedicationRequest.rs "
         "patient/MedicationRequest.write"
@@ -100,10 +106,16 @@ ORDER_ENTRY = App(
     redirect_path=ORDER_ENTRY_PATH,
     keeps_secret=True,
 )
-EHR = App(client_id="ehr", name="EHR", scopes="authfi/launch")
+EHR = App(
+    client_id="ehr",
+    name="EHR",
+    about="The hospital's own record system, which announces launches to AuthFI.",
+    scopes="authfi/launch",
+)
 ADMIN_API = App(
     client_id="admin-api",
     name="Admin API",
+    about="A program that manages the hospital through the management API.",
     scopes=(
         "authfi/tenants authfi/users authfi/apps authfi/launch authfi/audit.read "
         "authfi/consents authfi/sessions"

@@ -35,6 +35,15 @@ def page(request: HttpRequest) -> HttpResponse:
         "patient": _account(patient),
         "admin": _account(admin),
         "seconds": _seconds_left(),
+        "apps": [
+            {
+                "name": app.name,
+                "client_id": app.client_id,
+                "about": app.about,
+                "url": app.redirect_path,
+            }
+            for app in hospital.apps
+        ],
         "organizations": [
             {
                 "name": organization.name,

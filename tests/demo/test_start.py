@@ -2,6 +2,7 @@
 
 import pytest
 from django.utils import timezone
+from django.utils.html import escape
 
 from authfi.accounts.mfa import totp
 from smart.demo import cast, start
@@ -17,6 +18,20 @@ def test_it_shows_the_three_ways_in(client):
         assert url in text
     assert cast.PASSPHRASE in text
     assert "relaxes that rule" in text
+
+
+def test_it_says_what_each_app_is_and_leads_to_those_with_pages(client):
+    text = client.get("/").content.decode()
+    for app in cast.GENERAL_HOSPITAL.apps:
+        assert escape(app.about) in text
+    assert f'href="{cast.ORDER_ENTRY_PATH}"' in text
+
+
+def test_order_entrys_page_says_what_a_client_needs_but_no_secret(client):
+    text = client.get(cast.ORDER_ENTRY_PATH).content.decode()
+    for shown in ("order-entry", "/t/general-hospital/fhir", cast.ORDER_ENTRY.scopes):
+        assert shown in text
+    assert str(cast.ORDER_ENTRY.secret("general-hospital")) not in text
 
 
 @pytest.mark.parametrize("url", ["/", "/demo/codes"])
