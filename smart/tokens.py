@@ -50,13 +50,15 @@ _revoked_here: OrderedDict[str, None] = OrderedDict()
 class InvalidTokenError(ValueError):
     """The token does not open anything here; `reason` is safe to tell its bearer.
 
-    `is_expired` marks a good token whose time is over: a new one may open what it did.
+    `is_expired` marks a good token whose time is over: a new one may open what it did. `client_id`
+    is the app of one that this tenant did sign, else "".
     """
 
-    def __init__(self, reason: str, *, is_expired: bool = False) -> None:
+    def __init__(self, reason: str, *, is_expired: bool = False, client_id: str = "") -> None:
         super().__init__(reason)
         self.reason = reason
         self.is_expired = is_expired
+        self.client_id = client_id
 
 
 class TooLongError(ValueError):
@@ -174,7 +176,9 @@ def decode(raw: str, *, tenant: TenantRef, now: datetime) -> AccessToken:
         raise InvalidTokenError("the token is not one of this server's") from error
     token = _parse(claims, tenant)
     if token.expires_at <= now:
-        raise InvalidTokenError("the token has expired", is_expired=True)
+        raise InvalidTokenError(
+            "the token has expired", is_expired=True, client_id=token.client_id
+        )
     if (token.issued_at - now).total_seconds() > CLOCK_SKEW_SECONDS:
         raise InvalidTokenError("the token is from the future")
     if (token.expires_at - token.issued_at).total_seconds() > MAX_LIFE_SECONDS:
@@ -202,9 +206,11 @@ async def aauthenticate(raw: str, *, tenant: TenantRef, audience: str) -> Access
     hit = _verified.get_unless_due(key)
     token = hit.value if hit else await _aasked(key, raw, tenant, audience)
     if is_dead_here(token):
-        raise InvalidTokenError("the access was ended")
+        raise InvalidTokenError("the access was ended", client_id=token.client_id)
     if token.expires_at <= timezone.now():
-        raise InvalidTokenError("the token has expired", is_expired=True)
+        raise InvalidTokenError(
+            "the token has expired", is_expired=True, client_id=token.client_id
+        )
     return token
 
 
@@ -292,7 +298,7 @@ def _confirmed(token: AccessToken) -> AccessToken:
     scope = live_grants(token).values_list("scopes", flat=True).first()
     if scope is None:
         grants.notice_end(token.grant_id)
-        raise InvalidTokenError("the access was ended")
+        raise InvalidTokenError("the access was ended", client_id=token.client_id)
     return with_scopes(token, scope)
 
 

@@ -41,8 +41,9 @@ _Key = tuple[UUID, str, str]
 
 @dataclass(slots=True)
 class _Lease:
-    """What this process may still use of a limit in the present window."""
+    """What this process may still use of a limit in one window; it says nothing of any other."""
 
+    window: int
     left: int
     is_last: bool = False
     is_told: bool = False
@@ -110,7 +111,7 @@ def count_refusal() -> int:
 
     Each leaves an event, so that nobody can make the trail grow without bound.
     """
-    return _count(REFUSALS, network_of(requestinfo.current().ip))
+    return count(REFUSALS, network_of(requestinfo.current().ip))
 
 
 def count_visit() -> int:
@@ -119,10 +120,11 @@ def count_visit() -> int:
     A session that is nobody's, or a request that waits for somebody to sign in.
     """
     address = requestinfo.current().ip
-    return 0 if is_trusted(address) else _count(VISITS, network_of(address))
+    return 0 if is_trusted(address) else count(VISITS, network_of(address))
 
 
-def _count(limit: str, key: str) -> int:
+def count(limit: str, key: str) -> int:
+    """`take`, and record it where the limit is used up."""
     seconds = take(limit, key)
     if seconds:
         tell_once(limit, key)
@@ -149,8 +151,10 @@ def network_of(address: str) -> str:
 
 def forget() -> None:
     """Drop what this process has leased."""
+    global _window
     with _lock:
         _leases.clear()
+        _window = 0
 
 
 @lru_cache(maxsize=1_000)
@@ -164,19 +168,26 @@ def _is_in(address: str, networks: tuple[str, ...]) -> bool:
 
 def _leased(limit: str, key: str) -> _Lease | None:
     global _window
-    window = int(time.time()) // WINDOW_SECONDS
-    if window != _window or len(_leases) > _REMEMBERED:
+    window = _present()
+    if window > _window or len(_leases) > _REMEMBERED:
         with _lock:
-            _leases.clear()
-            _window = window
-    return _leases.get((tenancy.current().id, limit, key))
+            if window > _window or len(_leases) > _REMEMBERED:
+                _leases.clear()
+                _window = window
+    lease = _leases.get((tenancy.current().id, limit, key))
+    return lease if lease is not None and lease.window == window else None
+
+
+def _present() -> int:
+    return int(time.time()) // WINDOW_SECONDS
 
 
 def _untold(limit: str, key: str) -> events.Event | None:
     lease = _leased(limit, key)
-    if lease is None or lease.is_told:
-        return None
-    lease.is_told = True
+    with _lock:
+        if lease is None or lease.is_told:
+            return None
+        lease.is_told = True
     return events.Event(
         code=events.Code.AUDIT_ANOMALY,
         outcome=events.Outcome.DENIED,
@@ -191,19 +202,25 @@ def _until_next() -> int:
 
 
 def _lease(limit: str, key: str) -> int:
-    """Take a block for this process and one of it at once; 0 or the seconds to wait."""
+    """Take a block for this process and one of it at once; 0 or the seconds to wait.
+
+    The minute may be over before the statement is: then what it gave is not kept.
+    """
     allowed: int = settings.LIMITS[limit]
     block = max(1, allowed // BLOCKS)
-    used = _use(limit, key, int(time.time()) // WINDOW_SECONDS, block)
+    window = _present()
+    used = _use(limit, key, window, block)
     granted = block - max(0, used - allowed)
     place = (tenancy.current().id, limit, key)
     with _lock:
         former = _leases.get(place)
-        lease = _Lease(granted - 1 if granted > 0 else -1, is_last=used >= allowed)
-        if former:
+        left = granted - 1 if granted > 0 else -1
+        lease = _Lease(window, left, is_last=used >= allowed)
+        if former and former.window == window:
             lease.is_told = former.is_told
             lease.left += max(0, former.left) if granted > 0 else 0
-        _leases[place] = lease
+        if former is None or former.window <= window:
+            _leases[place] = lease
     return 0 if granted > 0 else _until_next()
 
 

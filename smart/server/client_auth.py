@@ -81,6 +81,17 @@ def claimed(authorization: str, form: Mapping[str, str]) -> str:
     return form.get("client_id", "")
 
 
+def introduced(authorization: str, form: Mapping[str, str]) -> tuple[str, Application | None, bool]:
+    """The client id that a request names, the app of that id, and whether its secret is there."""
+    secret = ""
+    try:
+        client_id, secret = _basic(authorization)
+    except InvalidClient:
+        client_id = form.get("client_id", "")
+    application = find(client_id)
+    return client_id, application, bool(secret) and _is_secret_of(application, secret)
+
+
 def named(claimed_id: str) -> tuple[str, dict[str, str]]:
     """`client_id` and `details` of an event about a caller who is not proven.
 
@@ -96,11 +107,16 @@ def named(claimed_id: str) -> tuple[str, dict[str, str]]:
 def _by_secret(authorization: str) -> Application:
     client_id, secret = _basic(authorization)
     application = find(client_id)
-    sent = handle_digest("client_secret", secret)
-    known = application.secret_digest if application else ""
-    if application is None or not hmac.compare_digest(known.encode(), sent.encode()):
+    is_right = _is_secret_of(application, secret)  # whoever it is, as long
+    if application is None or not is_right:
         raise InvalidClient("unknown client or wrong secret")
     return application
+
+
+def _is_secret_of(application: Application | None, secret: str) -> bool:
+    sent = handle_digest("client_secret", secret)
+    known = application.secret_digest if application else ""
+    return hmac.compare_digest(known.encode(), sent.encode())
 
 
 def _basic(authorization: str) -> tuple[str, str]:

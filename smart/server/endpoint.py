@@ -109,8 +109,8 @@ def serve(
     try:
         asked = _request(tenant, method, query, headers, body)
         form = asked.form if isinstance(asked, OAuthRequest) else {}
-        claimed = headers.get("Authorization", ""), form
-        seconds = throttle.seconds_to_wait(limit, *claimed) if told is None else 0
+        asking = throttle.caller(headers.get("Authorization", ""), form)
+        seconds = throttle.seconds_to_wait(limit, asking) if told is None else 0
         if seconds:
             return _with_cors(_too_many(seconds), tenant, origin)
         if isinstance(asked, OAuthRequest):
@@ -119,7 +119,7 @@ def serve(
             record.record(_denied(asked, refusal_code))
             response = _with_cors(_refusal(asked, method), tenant, origin)
         if 400 <= response.status < 500:
-            limits.count_refusal()
+            throttle.count_refusal(asking)
         return response
     except AuditUnavailableError:
         busy = error_response(TemporarilyUnavailable("try again in a moment"))

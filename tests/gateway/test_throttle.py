@@ -60,6 +60,18 @@ def test_who_has_a_good_token_is_not_slowed_down_by_neighbours(clinic, settings)
     assert clinic.ask("/Patient/789", clinic.token()).status != 429
 
 
+@pytest.mark.spec("V1", "RSVR-02")
+def test_one_apps_old_tokens_do_not_hide_from_another_that_its_own_has_expired(clinic, settings):
+    settings.LIMITS = {**settings.LIMITS, limits.REFUSALS: 3}
+    old = clinic.token(seconds=0)
+    assert [clinic.ask("/Patient/789", old).status for _ in range(5)] == [401] * 3 + [429] * 2
+    others = clinic.token(seconds=0, client_id="another-app")
+    assert clinic.ask("/Patient/789", others).status == 401
+    assert [clinic.ask("/Patient/789", "none").status for _ in range(4)] == [401] * 3 + [429]
+    forged = old[:-8] + "AAAAAAAA"
+    assert clinic.ask("/Patient/789", forged).status == 429, "only what this server signed"
+
+
 def test_a_request_within_a_lease_does_not_leave_the_loop(clinic):
     token = AccessToken.__new__(AccessToken)
     object.__setattr__(token, "client_id", "app")

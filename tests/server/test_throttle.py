@@ -3,7 +3,7 @@
 import base64
 import json
 import time
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 from uuid import uuid4
 
 import pytest
@@ -15,6 +15,7 @@ from authfi.lib import tenancy
 from smart.models import AuthorizationRequest
 from tenants import limits, policies
 from tests.cast import ADMIN
+from tests.server.confidential import a_confidential_app, basic
 from tests.server.conftest import an_app, trail
 
 FORM = "application/x-www-form-urlencoded"
@@ -88,6 +89,92 @@ def test_strangers_do_not_make_the_trail_grow_without_bound(mercy, lowered):
     assert len(trail(mercy, "token.deny")) <= 21
     [(_, outcome, details)] = trail(mercy, "audit.anomaly")
     assert (outcome, details["reason"]) == ("denied", "throttled: refusals")
+
+
+@pytest.fixture
+def neighbours(mercy):
+    """Three apps of one hospital: two that prove themselves, by their headers, and a public one."""
+    an_app(mercy)
+    headers = {}
+    for client_id in ("order-entry", "bedside"):
+        _, secret = a_confidential_app(mercy, client_id)
+        headers[client_id] = basic(client_id, secret)
+    return headers
+
+
+def refused(tenant, headers, times=1, **extra):
+    """The answers to refresh tokens that are none."""
+    path, body = f"/t/{tenant.slug}/oauth/token", "grant_type=refresh_token&refresh_token=none"
+    return [
+        Client(**extra).post(path, body, content_type=FORM, headers=headers).status_code
+        for _ in range(times)
+    ]
+
+
+def statuses_of_public(tenant, client_id, times=1, **extra):
+    body = f"grant_type=refresh_token&refresh_token=none&client_id={client_id}"
+    path = f"/t/{tenant.slug}/oauth/token"
+    return [Client(**extra).post(path, body, content_type=FORM).status_code for _ in range(times)]
+
+
+@pytest.mark.spec("V1", "D18")
+def test_a_noisy_app_that_proves_itself_slows_down_itself_alone(mercy, lowered, neighbours):
+    lowered(refusals=5)
+    assert refused(mercy, neighbours["order-entry"], 8) == [400] * 5 + [429] * 3
+    assert refused(mercy, neighbours["order-entry"], REMOTE_ADDR="192.0.2.7") == [429]
+    assert refused(mercy, neighbours["bedside"]) == [400]
+    assert statuses_of_public(mercy, "growth-chart") == [400]
+    assert statuses_of_public(mercy, "no-such-app") == [401]
+    [(_, _, details)] = trail(mercy, "audit.anomaly")
+    assert (details["reason"], details["key"]) == ("throttled: refusals", "app order-entry")
+
+
+@pytest.mark.spec("V1", "D18")
+def test_strangers_behind_the_same_address_slow_down_no_app(mercy, lowered, neighbours):
+    lowered(refusals=5)
+    strangers = [statuses_of_public(mercy, f"c{number}")[0] for number in range(8)]
+    assert strangers == [401] * 5 + [429] * 3
+    assert refused(mercy, neighbours["order-entry"]) == [400]
+    assert statuses_of_public(mercy, "growth-chart") == [400]
+
+
+@pytest.mark.spec("V1", "D18")
+def test_a_noisy_public_app_slows_down_itself_and_where_it_is_only(mercy, lowered, neighbours):
+    lowered(refusals=5)
+    assert statuses_of_public(mercy, "growth-chart", 8) == [400] * 5 + [429] * 3
+    assert statuses_of_public(mercy, "growth-chart", REMOTE_ADDR="192.0.2.7") == [400]
+    assert refused(mercy, neighbours["bedside"]) == [400]
+    assert statuses_of_public(mercy, "no-such-app") == [401]
+
+
+@pytest.mark.spec("V1", "D18")
+@pytest.mark.parametrize("limit", ["token", "refusals"])
+def test_who_claims_to_be_an_app_does_not_slow_it_down(mercy, lowered, neighbours, limit):
+    lowered(**{limit: 5})
+    forged = basic("order-entry", "guessed")
+    assert refused(mercy, forged, 8) == [401] * 5 + [429] * 3
+    assert refused(mercy, neighbours["order-entry"]) == [400]
+
+
+@pytest.mark.spec("V1")
+def test_calls_of_a_proven_app_are_counted_wherever_it_calls_from(mercy, lowered, neighbours):
+    lowered(token=3)
+    addresses = [f"192.0.2.{number}" for number in range(1, 6)]
+    statuses = [refused(mercy, neighbours["bedside"], REMOTE_ADDR=one)[0] for one in addresses]
+    assert statuses == [400] * 3 + [429] * 2
+
+
+@pytest.mark.spec("V1")
+@pytest.mark.parametrize("character", ["x", "\u00e9", "%00"])
+def test_what_is_claimed_is_never_kept_as_it_is(mercy, lowered, character):
+    lowered(token=2)
+    claimed = character * (60_000 // len(quote(character)))
+    sent = claimed if character == "%00" else quote(claimed)
+    statuses = statuses_of_public(mercy, sent, 4)
+    assert statuses == [401] * 2 + [429] * 2
+    assert max(len(key) for _, _, key in limits._leases) < 100
+    [(_, _, details)] = trail(mercy, "audit.anomaly")
+    assert len(details["key"]) < 100
 
 
 @pytest.mark.spec("V1", "A1")

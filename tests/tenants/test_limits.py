@@ -139,6 +139,59 @@ def test_trusted_networks_are_the_tenants(bound):
     assert not limits.is_trusted("")
 
 
+@pytest.mark.spec("V1")
+def test_a_minute_that_ends_during_the_statement_does_not_refuse_the_next(
+    bound, clock, settings, monkeypatch
+):
+    settings.LIMITS = {**settings.LIMITS, limits.TOKEN: 1}
+    limits.take(limits.TOKEN, "app")
+    limits._leases.clear()  # as another process, which has to ask
+    use = limits._use
+
+    def slow(*asked):
+        used = use(*asked)
+        clock.shift(60)
+        limits.waiting(limits.TOKEN, "another app")  # another thread is in the next minute already
+        return used
+
+    monkeypatch.setattr(limits, "_use", slow)
+    assert limits.take(limits.TOKEN, "app") > 0, "the former minute's was used up"
+    monkeypatch.setattr(limits, "_use", use)
+    assert limits.waiting(limits.TOKEN, "app") == 0
+    assert limits.take(limits.TOKEN, "app") == 0
+    assert limits.take(limits.TOKEN, "app") > 0
+
+
+@pytest.mark.spec("V1")
+def test_what_a_former_minute_gave_is_not_used_in_the_next(bound, clock, settings, monkeypatch):
+    settings.LIMITS = {**settings.LIMITS, limits.TOKEN: 40}
+    use = limits._use
+
+    def slow(*asked):
+        used = use(*asked)
+        if clock_shifts:
+            clock.shift(clock_shifts.pop())
+            limits.waiting(limits.TOKEN, "another app")
+        return used
+
+    clock_shifts = [60]
+    monkeypatch.setattr(limits, "_use", slow)
+    assert limits.take(limits.TOKEN, "app") == 0
+    assert [limits.take(limits.TOKEN, "app") for _ in range(41)] == [0] * 40 + [50]
+
+
+@pytest.mark.spec("V1")
+def test_a_slow_thread_does_not_undo_what_the_next_minute_has_leased(bound, clock, monkeypatch):
+    limits.take(limits.TOKEN, "app")
+    clock.shift(60)
+    limits.take(limits.TOKEN, "app")
+    left = limits._leased(limits.TOKEN, "app").left
+    clock.shift(-60)
+    assert limits.take(limits.TOKEN, "app") == 0
+    clock.shift(60)
+    assert limits._leased(limits.TOKEN, "app").left == left
+
+
 TAKE = """
 import django; django.setup()
 import sys
