@@ -7,7 +7,6 @@ event of the trail itself (docs/decisions/0007-long-trails-are-read-in-the-backg
 
 import threading
 import time
-from collections import defaultdict
 from dataclasses import replace
 from uuid import UUID
 
@@ -19,24 +18,29 @@ from audit.verify import Verification
 from authfi.crypto.envelope import SealBrokenError
 from authfi.lib import tenancy
 from authfi.lib.tenancy import TenantRef
+from authfi.lib.ttl import Ttl
 
 #: Events that are read within a second or two.
 SHORT = 50_000
 _READER = Actor.system("audit-verification")
 
-_recent: dict[UUID, tuple[float, Verification]] = {}
-_one_at_a_time: defaultdict[UUID, threading.Lock] = defaultdict(threading.Lock)
+MAX_AGE_SECONDS = 20.0
+_recent: Ttl[UUID, Verification] = Ttl(MAX_AGE_SECONDS)
+#: Two tenants may share one; a lock for each would stay for ever.
+_one_at_a_time = tuple(threading.Lock() for _ in range(64))
 
 
-def recent(tenant: TenantRef, max_age_seconds: float = 20) -> Verification:
-    """The last verdict of this process if it is recent, else a new one. Raises as `verify`."""
-    with _one_at_a_time[tenant.id]:  # pages that ask meanwhile share one verification
-        made_at, found = _recent.get(tenant.id, (0.0, None))
-        if found and time.monotonic() - made_at < max_age_seconds:
-            return found
+def recent(tenant: TenantRef, max_age_seconds: float = MAX_AGE_SECONDS) -> Verification:
+    """The last verdict of this process if it is recent, else a new one. Raises as `verify`.
+
+    Pages that ask meanwhile share one verification, so it is as old as its end.
+    """
+    with _one_at_a_time[tenant.id.int % len(_one_at_a_time)]:
+        hit = _recent.get(tenant.id)
+        if hit and time.monotonic() - hit.at < max_age_seconds:
+            return hit.value
         fresh = _verdict(tenant)
-        _recent[tenant.id] = (time.monotonic(), fresh)
-        return fresh
+        return _recent.put(tenant.id, fresh, time.monotonic())
 
 
 def read_in_full(tenant: TenantRef) -> Verification:

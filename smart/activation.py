@@ -1,6 +1,7 @@
 """The one call that switches SMART on FHIR on for a tenant (contract, EHR-36, EHR-38)."""
 
 import re
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -106,7 +107,8 @@ def module() -> HealthcareModule | None:
     tenant = tenancy.current()
     if hit := _modules.get(tenant.id):
         return hit.value
-    return _modules.put(tenant.id, HealthcareModule.objects.first())
+    asked_at = time.monotonic()
+    return _modules.put(tenant.id, HealthcareModule.objects.first(), asked_at)
 
 
 def remembered_at(tenant_id: UUID) -> float:

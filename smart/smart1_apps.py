@@ -7,13 +7,13 @@ from uuid import UUID
 
 from authfi.lib import database, tenancy
 from authfi.lib.tenancy import TenantRef
+from authfi.lib.ttl import Ttl
 from smart.models import Application
 from tenants.http import issuer
 
-CACHE_SECONDS: Final = 5.0
 ENDPOINTS: Final = ("authorize", "token", "introspect", "revoke")
 
-_known: dict[UUID, tuple[float, bool]] = {}
+_known: Ttl[UUID, bool] = Ttl(5.0)
 
 
 async def aoauth_uris(tenant: TenantRef) -> Mapping[str, str]:
@@ -22,18 +22,17 @@ async def aoauth_uris(tenant: TenantRef) -> Mapping[str, str]:
     Up to five seconds old.
     """
     hit = _known.get(tenant.id)
-    is_fresh = hit is not None and time.monotonic() - hit[0] < CACHE_SECONDS
-    has_any = hit[1] if hit and is_fresh else await database.run(tenant, _has_any)
+    has_any = hit.value if hit else await database.run(tenant, _has_any)
     own = issuer(tenant)
     return {name: f"{own}/oauth/{name}" for name in ENDPOINTS} if has_any else {}
 
 
 def forget(tenant_id: UUID) -> None:
     """Ask anew at the next call."""
-    _known.pop(tenant_id, None)
+    _known.forget(tenant_id)
 
 
 def _has_any() -> bool:
+    asked_at = time.monotonic()
     found = Application.objects.filter(without_pkce=True, state=Application.State.ACTIVE).exists()
-    _known[tenancy.current().id] = time.monotonic(), found
-    return found
+    return _known.put(tenancy.current().id, found, asked_at)

@@ -6,6 +6,7 @@ The gateway asks it asynchronously through `request`; pages ask for single facts
 
 import base64
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -74,10 +75,12 @@ def resolve() -> Upstream:
     tenant = tenancy.current()
     if (hit := _cached(tenant.id)) is not None:
         return hit
+    asked_at = time.monotonic()
     module = HealthcareModule.objects.first()
     if module is None:
         raise NotActiveError("The organization has no FHIR server connected.")
-    return _cache.put(tenant.id, connect(tenant, module.preset, module.connection))
+    found = connect(tenant, module.preset, module.connection)
+    return _cache.put(tenant.id, found, asked_at)
 
 
 async def aresolve(tenant: TenantRef) -> Upstream:

@@ -22,13 +22,18 @@ class Remembered(NamedTuple, Generic[V]):
 class Ttl(Generic[K, V]):
     """Values by key, each good for `seconds`; beyond `most` the oldest are dropped.
 
-    Any thread may use it. It never asks anybody: who finds nothing looks up and puts.
+    Any thread may use it. It never asks anybody: who finds nothing looks up and puts, with the
+    moment at which the look-up began. What was found before its key was forgotten is not kept: it
+    may be the very thing that had to be forgotten.
     """
 
     def __init__(self, seconds: float, most: int = 10_000) -> None:
         self.seconds, self.most = seconds, most
         self._known: dict[K, Remembered[V]] = {}
         self._renewing: dict[K, Remembered[V]] = {}
+        # When keys were forgotten; of those that no longer fit in here, and of all, when at last.
+        self._forgotten: dict[K, float] = {}
+        self._all_forgotten_at = 0.0
         self._lock = threading.Lock()
 
     def get(self, key: K) -> Remembered[V] | None:
@@ -48,29 +53,42 @@ class Ttl(Generic[K, V]):
         hit = self.get(key)
         if hit and self.is_due(hit) and self._renewing.get(key) is not hit:
             with self._lock:
+                if self._known.get(key) is not hit or self._renewing.get(key) is hit:
+                    return self.get(key)  # another was quicker
                 self._renewing[key] = hit
             return None
         return hit
 
-    def put(self, key: K, value: V, at: float | None = None) -> V:
-        """Remember a value, true at that moment (default: now); it is returned."""
+    def put(self, key: K, value: V, at: float) -> V:
+        """Remember a value that was true at that moment, before it was asked for; it is returned.
+
+        Not where the key was forgotten since.
+        """
         with self._lock:
+            if at < self._forgotten.get(key, self._all_forgotten_at):
+                return value
             self._drop(key)
-            self._known[key] = Remembered(time.monotonic() if at is None else at, value)
+            self._known[key] = Remembered(at, value)
             while len(self._known) > self.most:
                 self._drop(next(iter(self._known)))
         return value
 
     def forget(self, key: K) -> None:
-        """Drop one key."""
+        """Drop one key, and what is being looked up of it."""
         with self._lock:
             self._drop(key)
+            self._forgotten.pop(key, None)
+            self._forgotten[key] = time.monotonic()
+            while len(self._forgotten) > self.most:
+                self._all_forgotten_at = self._forgotten.pop(next(iter(self._forgotten)))
 
     def clear(self) -> None:
-        """Drop everything."""
+        """Drop everything, and what is being looked up."""
         with self._lock:
             self._known.clear()
             self._renewing.clear()
+            self._forgotten.clear()
+            self._all_forgotten_at = time.monotonic()
 
     def _drop(self, key: K) -> None:
         self._known.pop(key, None)

@@ -21,6 +21,7 @@ from authfi.crypto import envelope, keyring
 from authfi.crypto.envelope import SealBrokenError
 from authfi.lib import database
 from authfi.lib.tenancy import TenantRef
+from authfi.lib.ttl import Ttl
 from smart.gateway.fhir_request import PAGE
 from smart.gateway.outcomes import UpstreamFault
 from smart.policy.references import bases_of
@@ -31,11 +32,10 @@ LIFE_SECONDS: Final = 600
 #: A longer cursor would not fit into a URL that this server takes (V3).
 MAX_LENGTH: Final = 6000
 
-_KEY_SECONDS: Final = 300.0
 _KEY_NUMBER: Final = 1
 _PLACE: Final = ("smart_gateway", "cursor")
 
-_keys: dict[UUID, tuple[float, bytes]] = {}
+_keys: Ttl[UUID, bytes] = Ttl(300.0)
 
 
 class NoSuchPageError(LookupError):
@@ -129,12 +129,11 @@ def binding_of(token: AccessToken, base: str) -> bytes:
 
 async def key_of(tenant: TenantRef) -> bytes:
     """The tenant's key for cursors: from memory, else with one thread hop."""
-    hit = _keys.get(tenant.id)
-    if hit and time.monotonic() - hit[0] < _KEY_SECONDS:
-        return hit[1]
+    if hit := _keys.get(tenant.id):
+        return hit.value
+    asked_at = time.monotonic()
     key = bytes.fromhex(await database.run(tenant, keyring.digest, "smart.gateway.cursor", "1"))
-    _keys[tenant.id] = (time.monotonic(), key)
-    return key
+    return _keys.put(tenant.id, key, asked_at)
 
 
 def below(url: str, base: str) -> Onward:

@@ -5,7 +5,6 @@ anybody; a change made by this process is seen at once.
 """
 
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
@@ -17,6 +16,7 @@ from django.http import HttpRequest, HttpResponse
 
 from authfi.crypto import signing
 from authfi.lib.tenancy import TenantRef, bind
+from authfi.lib.ttl import Ttl
 from smart import activation, cors
 from smart.server import discovery
 from smart.server.endpoint import JSON, Reply
@@ -26,7 +26,6 @@ from tenants.models import Tenant
 
 MAX_AGE_SECONDS: Final = 300
 CACHE_SECONDS: Final = 3.0
-_REMEMBERED: Final = 10_000
 
 Document = Callable[[TenantRef], Mapping[str, Any] | None]
 
@@ -36,11 +35,10 @@ class _Made:
     """A document and what it was made from: as long as that is in memory, nothing has changed."""
 
     reply: Reply
-    sources: tuple[object, object]
-    until: float
+    sources: tuple[float, float]
 
 
-_made: "OrderedDict[tuple[UUID, Document], _Made]" = OrderedDict()
+_made: Final[Ttl[tuple[UUID, Document], _Made]] = Ttl(CACHE_SECONDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +69,13 @@ class DocumentView:
 
     def remembered(self, tenant_id: UUID) -> Reply | None:
         """The answer to a GET, from memory alone."""
-        made = _made.get((tenant_id, self.document))
-        if made is None or time.monotonic() >= made.until:
+        hit = _made.get((tenant_id, self.document))
+        if hit is None or hit.value.sources != _sources(tenant_id):
             return None
-        return made.reply if made.sources == _sources(tenant_id) else None
+        return hit.value.reply
 
     def _remember(self, tenant: TenantRef) -> Reply:
+        asked_at = time.monotonic()
         with bind(tenant):
             activation.module()
             signing.keys()
@@ -85,15 +84,13 @@ class DocumentView:
         if found is None:
             return _absent()
         reply = _cacheable(found)
-        key = tenant.id, self.document
-        _made[key] = _Made(reply, sources, time.monotonic() + CACHE_SECONDS)
-        _made.move_to_end(key)
-        if len(_made) > _REMEMBERED:
-            _made.popitem(last=False)
+        if all(sources):  # else one changed meanwhile
+            _made.put((tenant.id, self.document), _Made(reply, sources), asked_at)
         return reply
 
 
-def _sources(tenant_id: UUID) -> tuple[object, object]:
+def _sources(tenant_id: UUID) -> tuple[float, float]:
+    """When the module and the keys were read, 0 for what has to be read again."""
     return activation.remembered_at(tenant_id), signing.cached_at(tenant_id)
 
 
