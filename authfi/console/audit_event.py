@@ -7,6 +7,7 @@ from uuid import UUID
 
 from django.http import Http404, HttpResponse
 from django.shortcuts import render
+from django.utils.translation import gettext_lazy
 
 from audit.models import AuditEvent, find_event
 from authfi.console import audit_rows
@@ -20,6 +21,17 @@ _PLACED = frozenset(
         *("on_behalf_of", "scopes", "jti"),
     }
 )
+
+#: What details are called for a reader whom their stored name would tell nothing.
+_LABELS = {
+    "amr": gettext_lazy("Signed in by"),
+    "query": gettext_lazy("Searched for"),
+    "returned": gettext_lazy("Records shown"),
+    "left_out": gettext_lazy("Not given, and why"),
+    "seq": gettext_lazy("Number of the record"),
+    "status": gettext_lazy("Status of the answer"),
+    "grants": gettext_lazy("Accesses ended"),
+}
 
 
 @trail_page
@@ -59,7 +71,7 @@ def _others(details: Mapping[str, Any]) -> Iterator[tuple[str, str, bool]]:
     for name, value in sorted(details.items()):
         if name in _PLACED or value in ("", [], {}, None):
             continue
-        label = name.replace("_", " ").capitalize()
+        label = str(_LABELS.get(name, name.replace("_", " ").capitalize()))
         if isinstance(value, dict):
             yield label, json.dumps(value, indent=2, ensure_ascii=False), True
         elif isinstance(value, list):

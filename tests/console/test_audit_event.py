@@ -37,7 +37,7 @@ def test_it_shows_all_that_is_stored(opened, dr_ada):
     expected = (
         "Ada Quimby",
         "doctor",
-        "AAL2",
+        "AAL2, two factors",
         "203.0.113.7",
         "curl/8.5",
         "Observation/9",
@@ -46,6 +46,7 @@ def test_it_shows_all_that_is_stored(opened, dr_ada):
         "patient/Observation.rs",
         "launch/patient",
         "jti-0815",
+        "Searched for",
         "category=laboratory",
         "Purpose of use",
         "TREAT",
