@@ -31,6 +31,8 @@ _PREPARED: Final[dict[type, Any]] = {
     datetime: models.DateTimeField(),
 }
 _TENANT: Final = "tenant"
+#: Types that need no preparing for PostgreSQL.
+_PLAIN: Final = frozenset({UUID, datetime, type(None)})
 
 
 class Query(Generic[M]):
@@ -175,8 +177,14 @@ def _insert_of(row: TenantModel) -> _Insert:
 
 def _values(row: TenantModel) -> list[Any]:
     connection = connections[DEFAULT_DB_ALIAS]
-    fields = _inserts[type(row)].fields
-    return [one.get_db_prep_save(one.pre_save(row, True), connection) for one in fields]
+    is_plain = _takes_any()
+    values = []
+    for field in _inserts[type(row)].fields:
+        value = field.pre_save(row, True)
+        if not (is_plain and type(value) in _PLAIN):
+            value = field.get_db_prep_save(value, connection)
+        values.append(value)
+    return values
 
 
 @lru_cache(maxsize=256)
@@ -293,9 +301,15 @@ def _marker(kind: type) -> Any:
 def _prepared(value: Any) -> Any:
     """The value as the database's driver takes it."""
     field = _PREPARED.get(type(value))
-    if field is None:
+    if field is None or _takes_any():
         return value
     return field.get_db_prep_value(value, connections[DEFAULT_DB_ALIAS])
+
+
+@lru_cache(maxsize=1)
+def _takes_any() -> bool:
+    """PostgreSQL's driver takes UUIDs and times as they are."""
+    return connections[DEFAULT_DB_ALIAS].vendor == "postgresql"
 
 
 def _execute(text: str, params: Sequence[Any], *, is_told_without: bool = False) -> Any:

@@ -17,19 +17,28 @@ class ProtectTenantTables(Operation):
 
     PostgreSQL: RLS with FORCE, foreign keys that carry the tenant in place of those that do not,
     rights of the application role.
+    Where rows are found by a handle only, `is_listed` is False: with no index by tenant the
+    database cannot take a whole tenant's for the way to one row, while it has no statistics yet.
     SQLite: triggers that do the foreign keys' work. SQLite loses a table's triggers when a later
     migration rebuilds the table, so such a migration names the model here again.
     """
 
     reversible = True
 
-    def __init__(self, *model_names: str, rights: str = "SELECT, INSERT, UPDATE, DELETE") -> None:
+    def __init__(
+        self,
+        *model_names: str,
+        rights: str = "SELECT, INSERT, UPDATE, DELETE",
+        is_listed: bool = True,
+    ) -> None:
         self.model_names = model_names
         self.rights = rights
+        self.is_listed = is_listed
 
-    def deconstruct(self) -> tuple[str, tuple[str, ...], dict[str, str]]:
+    def deconstruct(self) -> tuple[str, tuple[str, ...], dict[str, Any]]:
         """For the migration writer."""
-        return type(self).__name__, self.model_names, {"rights": self.rights}
+        options = {"rights": self.rights, "is_listed": self.is_listed}
+        return type(self).__name__, self.model_names, options
 
     def state_forwards(self, app_label: str, state: ProjectState) -> None:
         """Nothing of it is visible to models."""
@@ -67,7 +76,8 @@ class ProtectTenantTables(Operation):
         self, schema_editor: BaseDatabaseSchemaEditor, model: type[models.Model]
     ) -> Iterator[str]:
         table = model._meta.db_table
-        yield _key_with_tenant(model)
+        if self.is_listed:
+            yield _key_with_tenant(model)
         if schema_editor.connection.vendor == "postgresql":
             yield from row_level_security(table)
             yield from grant(table, self.rights)

@@ -150,7 +150,7 @@ class AuthorizationCode(TenantModel, AbstractGrant):
     resource = None
 
     class Meta(TenantModel.Meta):
-        constraints = [models.UniqueConstraint(fields=["tenant_id", "code"], name="code_once")]
+        constraints = [models.UniqueConstraint(fields=["code"], name="code_once")]
 
 
 class RefreshToken(TenantModel, AbstractRefreshToken):
@@ -184,7 +184,7 @@ class RefreshToken(TenantModel, AbstractRefreshToken):
 
     class Meta(TenantModel.Meta):
         constraints = [
-            models.UniqueConstraint(fields=["tenant_id", "token"], name="refresh_token_once")
+            models.UniqueConstraint(fields=["token"], name="refresh_token_once")
         ]
 
 
@@ -212,6 +212,7 @@ class AccessToken(AbstractAccessToken):
         "resource": "unused",
     }
 
+    source_refresh_token = None
     tenant_id = models.UUIDField(default=bound_id, editable=False)
     objects: ClassVar[BoundManager["AccessToken"]] = BoundManager()
 

@@ -52,12 +52,7 @@ def _rows(token: str, now: datetime, *related: str) -> QuerySet[RefreshToken]:
 
 
 _any = Query(lambda token, now: _rows(token, now, "grant__application"), token=str, now=datetime)
-_own = Query(
-    lambda token, now, application: _rows(token, now).filter(grant__application=application),
-    token=str,
-    now=datetime,
-    application=UUID,
-)
+_own = Query(_rows, token=str, now=datetime)
 _prolong = Change(
     lambda key, lasts, expires_at: (
         Grant.objects.filter(pk=key, lasts=lasts, ended_at__isnull=True),
@@ -120,14 +115,13 @@ class Found:
 
 def find(raw: str, application: Application | None = None) -> Found | None:
     """The row of a refresh token, of one app or any, in one statement."""
-    values = {"token": handle_digest(_KIND, raw), "now": timezone.now()}
-    if application is None:
-        row = _any.first(**values)
-    else:
-        row = _own.first(**values, application=application.pk)
+    rows = _own if application else _any
+    row = rows.first(token=handle_digest(_KIND, raw), now=timezone.now())
     if row is None:
         return None
     if application is not None:
+        if row.grant.application_id != application.pk:
+            return None
         row.grant.application = application
     return Found(raw, row, cast("Any", row).has_session)
 

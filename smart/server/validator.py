@@ -43,13 +43,12 @@ CONTEXT_MEMBERS = (
 _VERIFIER = re.compile(r"[A-Za-z0-9._~-]{43,128}")
 
 _code = Query(
-    lambda code, application: (
+    lambda code: (
         AuthorizationCode.objects.select_related("grant__user")
         .defer("scope", "created", *token_store.UNREAD)
-        .filter(code=code, grant__application=application)
+        .filter(code=code)
     ),
     code=str,
-    application=UUID,
 )
 _use_code = Change(
     lambda key, now: (
@@ -158,8 +157,8 @@ class SmartValidator(OAuth2Validator):
 
         Raises InvalidGrant.
         """
-        row = _code.first(code=handle_digest("code", code), application=client.pk)
-        if row is None:
+        row = _code.first(code=handle_digest("code", code))
+        if row is None or row.grant.application_id != client.pk:
             raise InvalidGrant("the code is unknown")
         row.grant.application = client
         if row.used_at is not None:

@@ -226,15 +226,15 @@ def test_an_earlier_grant_does_not_skip_the_page(pat_flow):
 
 
 @pytest.mark.spec("V8")
-def test_a_trail_that_cannot_be_written_inside_a_transaction_is_a_503_not_a_crash(
+def test_a_trail_that_cannot_be_written_with_its_change_is_a_503_not_a_crash(
     pat_flow, mercy, monkeypatch
 ):
     code = pat_flow.code()
 
-    def refuse(connection, rows):
+    def refuse(wanted, rows):
         raise OperationalError("disk full")
 
-    monkeypatch.setattr(chain, "append", refuse)
+    monkeypatch.setattr(chain, "append_with", refuse)
     answer = pat_flow.exchange(code)
     assert answer.status_code == 503
     assert answer.json()["error"] == "temporarily_unavailable"
