@@ -59,7 +59,7 @@ def _request(scope: Scope, receive: Receive, slug: str) -> Request:
     raw_path = scope.get("raw_path") or scope["path"].encode()
     base = f"/t/{slug}/fhir".encode()
     path = raw_path[len(base) :] if raw_path.startswith(base) else b"/" + raw_path
-    headers = list(scope["headers"])
+    headers = [(name.lower(), value) for name, value in scope["headers"]]
     return Request(
         method=scope["method"],
         path=path,

@@ -100,12 +100,14 @@ def parse(method: str, raw_path: bytes | str, raw_query: bytes, headers: Headers
     `raw_path` is the path below the FHIR base, percent-encoded as it came, with or without the
     leading slash; `raw_query` what follows the question mark. HEAD reads as GET (G37).
     """
-    header_rules.check_one_credential(headers)
+    fields = header_rules.fields_of(headers)
+    header_rules.check_one_credential(fields)
     query.check_no_token(raw_query)
     path = raw_path.encode("utf-8", "replace") if isinstance(raw_path, str) else raw_path
     if len(path) + len(raw_query) > MAX_URL_BYTES:
         raise BadRequest(414, "too-long", f"The URL is longer than {MAX_URL_BYTES} bytes.")
-    header_rules.check(method, headers)
+    header_rules.check_size(headers)
+    header_rules.check(method, fields)
     if method not in _METHODS:
         raise BadRequest(405, "not-supported", "FHIR has no such method.", allow=("GET", "HEAD"))
     place, methods = _route(_segments(path))
@@ -115,7 +117,7 @@ def parse(method: str, raw_path: bytes | str, raw_query: bytes, headers: Headers
         raise BadRequest(405, "not-supported", "Not a method of this URL.", allow=allow)
     found, is_format_given = query.take_format(query.pairs(raw_query))
     if not is_format_given:
-        header_rules.check_accept(headers)
+        header_rules.check_accept(fields)
     request = FhirRequest(interaction, *place, is_head=method == "HEAD")
     if interaction is FhirInteraction.SEARCH_SYSTEM and any(name == PAGE for name, _ in found):
         return _page(request, found)

@@ -3,12 +3,14 @@
 No header is ever sent on: the upstream request has headers of the gateway's own.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from smart.gateway.outcomes import BadRequest
 
 Headers = Sequence[tuple[bytes, bytes]]
+#: The values of each header, by its name in lower case.
+Fields = Mapping[bytes, Sequence[bytes]]
 
 #: How many headers a request may have, and how long names and values may be together (V3).
 MAX_HEADERS: Final = 100
@@ -22,30 +24,43 @@ _JSON_RANGES: Final = frozenset(
 _JSON_FORMATS: Final = frozenset({"json", "application/fhir+json", "application/json", "text/json"})
 
 
-def check_one_credential(headers: Headers) -> None:
+def fields_of(headers: Headers) -> Fields:
+    """Headers by name, the values in the order they came."""
+    found: dict[bytes, list[bytes]] = {}
+    for name, value in headers:
+        found.setdefault(name.lower(), []).append(value)
+    return found
+
+
+def check_one_credential(fields: Fields) -> None:
     """Refuse two Authorization headers. Raises BadRequest (400)."""
-    if sum(name.lower() == b"authorization" for name, _ in headers) > 1:
+    if len(fields.get(b"authorization", ())) > 1:
         raise BadRequest(
             400, "invalid", "Send one Authorization header only.", is_token_misuse=True
         )
 
 
-def check(method: str, headers: Headers) -> None:
-    """Refuse what no request may carry. Raises BadRequest (400, 431)."""
-    size = sum(len(name) + len(value) for name, value in headers)
+def check_size(headers: Headers) -> None:
+    """Refuse too many and too long headers. Raises BadRequest (431)."""
+    size = 0
+    for name, value in headers:
+        size += len(name) + len(value)
     if len(headers) > MAX_HEADERS or size > MAX_HEADER_BYTES:
         raise BadRequest(431, "too-long", "The request has too many or too long headers.")
-    names = [name.lower() for name, _ in headers]
-    if not _OVERRIDES.isdisjoint(names):
+
+
+def check(method: str, fields: Fields) -> None:
+    """Refuse what no request may carry. Raises BadRequest (400)."""
+    if not _OVERRIDES.isdisjoint(fields):
         raise BadRequest(400, "invalid", "The HTTP method cannot be overridden.")
-    repeated = next((name for name in _ONCE if names.count(name) > 1), None)
-    if repeated:
-        raise BadRequest(400, "invalid", f"Send one {repeated.decode()} header only.")
-    if b"content-length" in names and b"transfer-encoding" in names:
+    for name in _ONCE:
+        if len(fields.get(name, ())) > 1:
+            raise BadRequest(400, "invalid", f"Send one {name.decode()} header only.")
+    if b"content-length" in fields and b"transfer-encoding" in fields:
         raise BadRequest(400, "invalid", "Content-Length and Transfer-Encoding exclude each other.")
-    if method in ("GET", "HEAD", "DELETE") and _has_body(headers):
+    if method in ("GET", "HEAD", "DELETE") and _has_body(fields):
         raise BadRequest(400, "invalid", f"A {method} request carries no body.")
-    if "respond-async" in _tokens(headers, b"prefer"):
+    if "respond-async" in _tokens(fields, b"prefer"):
         raise BadRequest(400, "not-supported", "Asynchronous answers are not offered.")
 
 
@@ -61,9 +76,9 @@ def check_form(headers: Headers) -> None:
         )
 
 
-def check_accept(headers: Headers) -> None:
+def check_accept(fields: Fields) -> None:
     """Refuse a request that takes no FHIR JSON in UTF-8. Raises BadRequest (406, G38)."""
-    ranges = _tokens(headers, b"accept")
+    ranges = _tokens(fields, b"accept")
     if ranges and not any(_is_json(one) for one in ranges):
         raise BadRequest(
             406, "not-supported", "Only application/fhir+json in UTF-8 is served, FHIR 4.0."
@@ -79,17 +94,17 @@ def check_format(value: str) -> None:
         raise BadRequest(406, "not-supported", "_format is json or application/fhir+json.")
 
 
-def _has_body(headers: Headers) -> bool:
-    return any(
-        name.lower() == b"transfer-encoding"
-        or (name.lower() == b"content-length" and value.strip() != b"0")
-        for name, value in headers
-    )
+def _has_body(fields: Fields) -> bool:
+    lengths = fields.get(b"content-length", ())
+    return b"transfer-encoding" in fields or any(one.strip() != b"0" for one in lengths)
 
 
-def _tokens(headers: Headers, name: bytes) -> list[str]:
-    values = [value.decode("latin-1") for key, value in headers if key.lower() == name]
-    return [part.strip().lower() for part in ",".join(values).split(",") if part.strip()]
+def _tokens(fields: Fields, name: bytes) -> list[str]:
+    values = fields.get(name)
+    if values is None:
+        return []
+    text = b",".join(values).decode("latin-1")
+    return [part.strip().lower() for part in text.split(",") if part.strip()]
 
 
 def _is_json(text: str, known: frozenset[str] = _JSON_RANGES) -> bool:

@@ -65,7 +65,7 @@ def decode(raw: bytes) -> str:
             400, "invalid", "URL or form have characters or percent signs not allowed."
         )
     try:
-        text = unquote_to_bytes(raw).decode("utf-8")
+        text = (unquote_to_bytes(raw) if b"%" in raw else raw).decode("utf-8")
     except UnicodeDecodeError:
         raise BadRequest(400, "invalid", "URL or form are not UTF-8.") from None
     if _control(text):
@@ -75,6 +75,8 @@ def decode(raw: bytes) -> str:
 
 def pairs(raw_query: bytes) -> Pairs:
     """Names and values in order. Raises BadRequest for overrides and empty values."""
+    if not raw_query:
+        return []
     parts = [part for part in raw_query.split(b"&") if part]
     if len(parts) > _MAX_PARAMETERS:
         raise BadRequest(400, "too-long", f"At most {_MAX_PARAMETERS} parameters are allowed.")
@@ -89,6 +91,8 @@ def pairs(raw_query: bytes) -> Pairs:
 
 def take_format(found: Pairs) -> tuple[Pairs, bool]:
     """The pairs without `_format` and `_pretty`, and whether a `_format` was there (G38)."""
+    if not found:
+        return found, False
     formats = [value for name, value in found if name == "_format"]
     for value in formats:
         check_format(value)
@@ -123,6 +127,8 @@ def history_parameters(found: Pairs) -> tuple[SearchParameter, ...]:
 
 def check_no_token(raw_query: bytes) -> None:
     """Refuse a token in the query, whatever else is wrong with it. Raises BadRequest (400)."""
+    if not raw_query:
+        return
     names = (part.partition(b"=")[0] for part in raw_query.split(b"&"))
     if any(unquote_to_bytes(name) == b"access_token" for name in names):
         raise BadRequest(

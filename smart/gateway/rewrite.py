@@ -120,8 +120,9 @@ class Rewriter:
     def _renamed(self, raw: bytes) -> bytes:
         # The plain look for the host is fast; only where it is found does its surrounding count.
         lower = raw.lower()
-        if any(form in lower for form in self.shown):
-            return self.address.sub(self._instead_of, raw)
+        for form in self.shown:
+            if form in lower:
+                return self.address.sub(self._instead_of, raw)
         return raw
 
     def _instead_of(self, found: re.Match[bytes]) -> bytes:

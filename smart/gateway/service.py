@@ -1,7 +1,7 @@
 """From a request below a FHIR base to its answer (security-checklist 4, rules a to c)."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import orjson
 
@@ -26,7 +26,7 @@ from smart.gateway.body import ReadBody
 from smart.gateway.budget import OverloadedError
 from smart.gateway.outcomes import Answer, BadRequest, Realm
 from smart.gateway.queries import Caller
-from smart.gateway.writes import Attempt
+from smart.gateway.write_attempt import Attempt
 from smart.models import HealthcareModule
 from smart.policy.request import FhirInteraction, FhirRequest
 from smart.policy.write_rules import LETTERS
@@ -40,7 +40,10 @@ METADATA = b"/metadata"
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """An HTTP request below a FHIR base, nothing of it decoded, its body not yet taken in."""
+    """An HTTP request below a FHIR base, nothing of it decoded, its body not yet taken in.
+
+    Names of `headers` are in lower case.
+    """
 
     method: str
     path: bytes
@@ -50,8 +53,8 @@ class Request:
 
     def header(self, name: bytes) -> str:
         """A header's value, or an empty text; repeated ones make one list (RFC 9110 5.3)."""
-        values = [value.decode("latin-1") for key, value in self.headers if key.lower() == name]
-        return ", ".join(values)
+        values = [value for key, value in self.headers if key == name]
+        return b", ".join(values).decode("latin-1") if values else ""
 
 
 async def respond(request: Request, tenant: Tenant) -> Answer:
@@ -178,15 +181,19 @@ async def _authenticated(
     try:
         token = await tokens.aauthenticate(raw, tenant=tenant, audience=realm.base)
     except InvalidTokenError as error:
-        return await _stranger(trail.bad_token(error.reason), _invalid(error, realm))
+        event, answer = trail.bad_token(error.reason), _invalid(error, realm)
+        return await _stranger(event, answer, error.client_id)
     if seconds := await throttle.request(token):
         return outcomes.throttled(seconds)
     return Caller(raw, token, tenant, realm, module)
 
 
-async def _stranger(event: Event, answer: Answer) -> Answer:
-    """The refusal of somebody without a good token: recorded, up to a limit (V1)."""
-    if seconds := await throttle.refusal():
+async def _stranger(event: Event, answer: Answer, client_id: str = "") -> Answer:
+    """The refusal of somebody without a good token: recorded, up to a limit (V1).
+
+    `client_id` is the app of a token that was good once.
+    """
+    if seconds := await throttle.refusal(client_id):
         return outcomes.throttled(seconds)
     await arecord(event)
     return answer
@@ -204,4 +211,4 @@ def _with(answer: Answer, extra: dict[str, str]) -> Answer:
     for name, value in extra.items():
         lower = name.lower()
         headers[lower] = f"{headers[lower]}, {value}" if lower in headers else value
-    return replace(answer, headers=tuple(headers.items()))
+    return Answer(answer.status, tuple(headers.items()), answer.body)
