@@ -24,18 +24,22 @@ _TOLD: Final = frozenset({Kind.VIEW, Kind.CHANGE, Kind.KNOW})
 
 #: Decisions shown; older ones stay in the trail.
 MAX_PAST = 50
+#: So many of a person's newest events are looked through for what an app last did.
+READ_BACK = 10_000
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
     """What one app may do for a person with one record, by however many grants.
 
-    `consent` names it in URLs. `until` is None where no end is set.
+    `consent` names it in URLs. `until` is None where no end is set. `last_used_at` is None where
+    it was not used, as far as `used_since` tells: what came before that was not looked at.
     """
 
     consent: Consent
     grants: tuple[Grant, ...]
     last_used_at: datetime | None
+    used_since: datetime | None = None
 
     @property
     def application(self) -> Application:
@@ -51,6 +55,13 @@ class Access:
     def since(self) -> datetime:
         """When it began."""
         return min(grant.created_at for grant in self.grants)
+
+    @property
+    def may_be_long_unused(self) -> bool:
+        """Has it not been used as far back as was looked, which is not to its beginning?"""
+        if self.last_used_at or self.used_since is None:
+            return False
+        return self.since < self.used_since
 
     @property
     def lasts(self) -> str:
@@ -124,9 +135,9 @@ def live_access(user: User) -> tuple[Access, ...]:
     together: dict[tuple[UUID, str | None], list[Grant]] = {}
     for grant in grants:
         together.setdefault((grant.application_id, grant.patient_index), []).append(grant)
-    used = _last_used(user, [found[0].application.client_id for found in together.values()])
+    used, since = _last_used(user, [found[0].application.client_id for found in together.values()])
     return tuple(
-        Access(found[0].consent, tuple(found), used.get(found[0].application.client_id))
+        Access(found[0].consent, tuple(found), used.get(found[0].application.client_id), since)
         for found in together.values()
         if found[0].consent
     )
@@ -162,11 +173,15 @@ def record_name(consent: Consent) -> str:
     return str(consent.request.shown["facts"]["patient"]) if consent.request else ""
 
 
-def _last_used(user: User, client_ids: Sequence[str]) -> dict[str, datetime]:
-    """When each app last asked for records in the person's name."""
-    events = AuditEvent.objects.filter(
-        actor_index=actor_index(str(user.pk)),
-        code__startswith="fhir.",
-        client_id__in=client_ids,
-    )
-    return dict(events.order_by().values_list("client_id").annotate(Max("at")))
+def _last_used(
+    user: User, client_ids: Sequence[str]
+) -> tuple[dict[str, datetime], datetime | None]:
+    """When each app last asked for records in the person's name, and since when that was looked
+    for; None where nothing is older. However long the trail is, so many events are read.
+    """
+    events = AuditEvent.objects.filter(actor_index=actor_index(str(user.pk))).order_by("-at")
+    oldest = events.values_list("at", flat=True)[READ_BACK - 1 : READ_BACK].first()
+    if oldest is not None:
+        events = events.filter(at__gte=oldest)
+    asked = events.filter(code__startswith="fhir.", client_id__in=client_ids).order_by()
+    return dict(asked.values_list("client_id").annotate(Max("at"))), oldest

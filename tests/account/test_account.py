@@ -1,6 +1,7 @@
 """A person sees which apps act for them, ends one, and lets one see less (REVO-04, REVO-05)."""
 
 import re
+from dataclasses import replace
 from datetime import timedelta
 from html import unescape
 from uuid import uuid4
@@ -15,6 +16,7 @@ from audit import events, record
 from authfi.lib import tenancy
 from consent.models import Consent
 from smart import grants, tokens
+from smart.account import app_access
 from smart.models import Grant
 from smart.server import token_store
 from tests.account.conftest import allowed
@@ -76,6 +78,32 @@ def test_discovery_names_the_page(pats):
 @pytest.mark.spec("REVO-05")
 def test_an_app_that_was_not_used_says_so(pats):
     assert "Last used Not yet" in text_of(pats.client.get(pats.path))
+
+
+@pytest.mark.spec("REVO-05")
+def test_however_long_the_trail_is_only_its_newest_events_are_read(pats, mercy, pat, monkeypatch):
+    ask = events.Event(
+        code=events.Code.FHIR_READ_ALLOW,
+        outcome=events.Outcome.SUCCESS,
+        actor=events.Actor.person(pat.user.pk),
+        client_id="growth-chart",
+    )
+    other = replace(ask, client_id="another-app")
+    with tenancy.bind(mercy):
+        record.record(ask)
+        record.record(other)
+    assert f"Last used {timezone.now().day} " in text_of(pats.client.get(pats.path))
+    monkeypatch.setattr(app_access, "READ_BACK", 3)
+    with tenancy.bind(mercy):
+        for _ in range(3):
+            record.record(other)
+    page = text_of(pats.client.get(pats.path))
+    assert "Last used Not lately" in page
+    with tenancy.bind(mercy), CaptureQueriesContext(connection) as queries:
+        app_access.live_access(pat.user)
+    bounded = [one["sql"] for one in queries if "MAX(" in one["sql"]]
+    assert len(bounded) == 1
+    assert '"audit_event"."at" >= ' in bounded[0]
 
 
 @pytest.mark.spec("REVO-05")
@@ -296,14 +324,17 @@ def statements(pats, expected):
     return len(queries)
 
 
+def fewest_statements(pats, expected):
+    """Of several pages: what is remembered for seconds may have been forgotten before any one."""
+    return min(statements(pats, expected) for _ in range(4))
+
+
 def test_fifty_apps_take_as_many_statements_as_two(pats):
     let_in(pats, 0)
-    statements(pats, 2)
-    few = statements(pats, 2)
+    few = fewest_statements(pats, 2)
     for number in range(1, 49):
         let_in(pats, number)
-    statements(pats, 50)  # what is remembered for seconds may have been forgotten meanwhile
-    assert statements(pats, 50) == few
+    assert fewest_statements(pats, 50) == few
 
 
 @pytest.mark.spec("C7", "REVO-05")
