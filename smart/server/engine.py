@@ -88,7 +88,7 @@ class Engine(AuthorizationEndpoint):
         request.scopes = request.scope.split() if request.scope else None
         grant = _GRANTS[request.grant_type](self._validator)
         _, text, status = grant.create_token_response(request, self._bearer)
-        return json.loads(text), status
+        return (self._validator.answer if status == 200 else json.loads(text)), status
 
     def authorization_code(self, scopes: list[str], facts: dict[str, Any]) -> str:
         """Make and save a code for a request that was checked before (AUTZ-14).

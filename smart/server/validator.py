@@ -63,7 +63,7 @@ _use_code = Change(
 class SmartValidator(OAuth2Validator):
     """Codes are rows that are used once; access tokens are no rows (D4).
 
-    Nothing is written before all is judged: then `issued` tells what was answered, and `write` is
+    Nothing is written before all is judged: then `issued` tells of the `answer`, and `write` is
     what must be written with it. `reused` is the grant of what was used a second time.
     """
 
@@ -71,6 +71,7 @@ class SmartValidator(OAuth2Validator):
         super().__init__()
         self.client = client
         self.told = told
+        self.answer: dict[str, Any] = {}
         self.issued: events.Event | None = None
         self.write: Write | None = None
         self.reused: Grant | None = None
@@ -310,7 +311,7 @@ class SmartValidator(OAuth2Validator):
             if "openid" in request.scopes:
                 nonce = "" if _is_refresh(request) else request.code_row.nonce
                 token["id_token"] = id_token.make(grant, request.scopes, nonce)
-        self.issued = access_token.issued(request)
+        self.answer, self.issued = dict(token), access_token.issued(request)
 
 
 def _check_code(row: AuthorizationCode, request: Any) -> None:

@@ -18,7 +18,7 @@ from audit.record import AuditUnavailableError
 from authfi.lib import tenancy
 from smart import tokens
 from smart.models import Application, AuthorizationCode, Grant
-from smart.server import client_auth
+from smart.server import access_token, client_auth
 from smart.server.endpoint import OAuthRequest
 from smart.server.token import token
 from tests.conftest import fresh_tenant
@@ -230,6 +230,31 @@ def test_an_exchange_takes_few_statements(pat_flow, mercy, monkeypatch):
     is_postgres = connection.vendor == "postgresql"
     assert len(own) == (1 if is_postgres else 4), own
     assert len(taken) <= (2 if is_postgres else 7), taken
+
+
+@pytest.mark.spec("O4", "TOKN-08")
+def test_a_code_used_by_another_at_this_moment_ends_the_grant(pat_flow, mercy, monkeypatch):
+    tell = access_token.issued
+
+    def after_another(request):
+        with tenancy.bind(mercy):
+            AuthorizationCode.objects.update(used_at=timezone.now())
+        return tell(request)
+
+    monkeypatch.setattr(access_token, "issued", after_another)
+    refused(pat_flow.exchange(pat_flow.code()), "invalid_grant")
+    with tenancy.bind(mercy):
+        assert Grant.objects.get().ended_reason == "code_reused"
+    assert not trail(mercy, "token.issue")
+
+
+@pytest.mark.spec("V9")
+def test_what_changes_again_and_again_is_tried_later(pat_flow, mercy, monkeypatch):
+    code = pat_flow.code()
+    with monkeypatch.context() as patched:
+        patched.setattr("audit.record.record_with", lambda *_: False)
+        refused(pat_flow.exchange(code), "temporarily_unavailable", 503)
+    assert pat_flow.exchange(code).status_code == 200
 
 
 # The request itself
