@@ -74,7 +74,8 @@ class Rewriter:
     def json(self, raw: bytes) -> bytes:
         """JSON text (valid UTF-8) that names this server only. Raises UpstreamFault (502) for
         what is no JSON."""
-        if b"\\/" in raw or b"\\u00" in raw:
+        # One byte is looked for six times faster than two; most resources have no escape at all.
+        if b"\\" in raw and (b"\\/" in raw or b"\\u00" in raw):
             raw = _string_literal(_plain_literal, raw)
         return self._renamed(self._replaced(raw))
 

@@ -21,7 +21,8 @@ def loads(raw: bytes) -> Any:
         written = orjson.dumps(value)
     except orjson.JSONEncodeError:
         raise ValueError("nested too deeply") from None
-    if b"\\u" in raw or written.count(b'"') != raw.count(b'"'):
+    has_escape = b"\\" in raw and b"\\u" in raw
+    if has_escape or written.count(b'"') != raw.count(b'"'):
         _check_slowly(raw)
     return value
 
