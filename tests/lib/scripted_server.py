@@ -1,6 +1,7 @@
 """A server that says whatever bytes a test wants, and notes who asked what on which connection."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -49,11 +50,12 @@ class Server:
 
 
 @asynccontextmanager
-async def serve(*says: bytes | Say) -> AsyncIterator[Server]:
+async def serve(*says: bytes | Say, tls: ssl.SSLContext | None = None) -> AsyncIterator[Server]:
     """A server on a free port until the block ends."""
     made = Server("", list(says))
-    server = await asyncio.start_server(made.serve, "127.0.0.1", 0)
-    made.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+    server = await asyncio.start_server(made.serve, "127.0.0.1", 0, ssl=tls)
+    where = "https://localhost" if tls else "http://127.0.0.1"
+    made.url = f"{where}:{server.sockets[0].getsockname()[1]}/"
     try:
         yield made
     finally:

@@ -461,7 +461,8 @@ async def test_a_name_is_resolved_once_for_a_connection(monkeypatch, settings):
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
     async with serve(ok()) as server:
         port = int(server.url.rsplit(":", 1)[1].rstrip("/"))
-        origin, soon = Origin("http", "pinned.example", port, "pinned.example"), time.monotonic() + 5
+        soon = time.monotonic() + 5
+        origin = Origin("http", "pinned.example", port, "pinned.example")
         made = Pool()
         connection = await made.take(origin, is_new=False, ends_at=soon)
         answer = connection.ask(b"GET / HTTP/1.1\r\n\r\n", "GET", soon, 5)

@@ -18,6 +18,8 @@ from authfi.lib import egress, http_pool, outbound
 from authfi.lib.egress import Kind, OutboundError, Rules
 from tests import fhir_server
 from tests.fhir_server import Answer
+from tests.lib import scripted_server
+from tests.lib.scripted_server import ok
 
 HERE = Rules(loopback=True, any_port=True)
 
@@ -271,6 +273,21 @@ def server_context(certificate, version=None, ciphers=None):
 def test_tls_from_1_2_with_a_trusted_certificate(trusted, version):
     with fhir_server.serve(server_context(trusted, version)) as server:
         assert outbound.fetch(f"{server.base}/metadata", rules=HERE).status == 200
+
+
+@pytest.mark.spec("K8", "O19")
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+async def test_connections_with_tls_are_kept_and_ended_as_others(certificate, monkeypatch, version):
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    http_pool.tls_context.cache_clear()
+    excess = ok(b"second") + ok(b"another patient's")
+    said = (ok(b"first"), excess, ok(b"third"))
+    async with scripted_server.serve(*said, tls=server_context(certificate, version)) as server:
+        answers = [await outbound.ask("GET", server.url, rules=HERE) for _ in range(3)]
+        await outbound.close()
+    assert [one.body for one in answers] == [b"first", b"second", b"third"]
+    assert server.numbers == [1, 1, 2]
+    http_pool.tls_context.cache_clear()
 
 
 @pytest.mark.spec("K8")
