@@ -67,11 +67,17 @@ def find(client_id: str) -> Application | None:
     if not _CLIENT_ID.fullmatch(client_id):
         return None
     key = tenancy.current().id, client_id
-    if hit := _known.get(key):
+    if hit := _known.get_unless_due(key):
         return hit.value
     asked_at = time.monotonic()
     found = _active.first(client_id=client_id)
     return _known.put(key, found, asked_at) if found else None
+
+
+def read_at(client_id: str) -> float:
+    """The moment, on the monotonic clock, that what `find` gives is true of."""
+    hit = _known.get((tenancy.current().id, client_id))
+    return hit.at if hit else 0.0
 
 
 def claimed(authorization: str, form: Mapping[str, str]) -> str:

@@ -106,14 +106,13 @@ def _reader(request: OAuthRequest) -> Reader:
     scheme, _, raw = request.authorization.partition(" ")
     if scheme.lower() == "bearer":
         return _bearer(request.tenant, raw.strip())
-    asked_at = time.monotonic()
     client = client_auth.authenticate(request.authorization, request.form)
     if client.is_public:
         raise InvalidClient("only an app that can prove itself may ask about tokens")
     reader = Reader(client.client_id, INTROSPECTION_SCOPE in client.scopes.split())
     if request.authorization:  # the memory knows callers by nothing else
         key = request.tenant.id, tokens.digest(request.authorization)
-        _proven.put(key, reader, asked_at)
+        _proven.put(key, reader, client_auth.read_at(client.client_id))
     return reader
 
 

@@ -204,6 +204,22 @@ async def test_two_ways_of_authenticating_are_refused_as_ever(
     assert (reply.status, json.loads(reply.body)["error"]) == (400, error)
 
 
+@pytest.mark.spec("INTR-12", "CAUT-01")
+async def test_a_secret_that_another_process_changed_is_refused_within_a_second(
+    pat_flow, headers, token, mercy, monkeypatch
+):
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    await told(pat_flow, headers, token)
+    endpoint._proven.clear()  # the app is still known from that moment
+    now += 0.7
+    await told(pat_flow, headers, token)
+
+    await database.run(mercy, lambda: Application.objects.update(secret_digest="changed"))
+    now += 0.31
+    assert (await ask(pat_flow, headers, token=token)).status == 401
+
+
 @pytest.mark.spec("V1", "ERRS-06")
 async def test_calls_from_memory_are_limited(pat_flow, headers, token, settings):
     settings.LIMITS = {**settings.LIMITS, limits.INTROSPECTION: 3}
