@@ -5,7 +5,16 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from typing import Any
 
+import pytest
+
+from authfi.lib import outbound
+from authfi.lib.egress import Kind, OutboundError, Rules
+from authfi.lib.http_pool import Pool
+from authfi.lib.outbound import Limits, Response
+
+HERE = Rules(loopback=True, any_port=True)
 Say = Callable[[asyncio.StreamWriter], Awaitable[None]]
 
 
@@ -93,3 +102,28 @@ def piecewise(data: bytes) -> Say:
 
 async def silence(writer: asyncio.StreamWriter) -> None:
     """Says nothing and keeps the connection."""
+
+
+async def ask(
+    server: Server,
+    method: str = "GET",
+    limits: Limits = outbound.SHORT,
+    path: str = "",
+    **more: Any,
+) -> Response:
+    """What the server answers."""
+    return await outbound.ask(method, server.url + path, rules=HERE, limits=limits, **more)
+
+
+async def failed(
+    server: Server, method: str = "GET", limits: Limits = outbound.SHORT, **more: Any
+) -> Kind:
+    """Why it does not."""
+    with pytest.raises(OutboundError) as error:
+        await ask(server, method, limits, **more)
+    return error.value.kind
+
+
+def pool() -> Pool:
+    """The running loop's connections."""
+    return outbound._pools[asyncio.get_running_loop()]
