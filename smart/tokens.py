@@ -176,9 +176,7 @@ def decode(raw: str, *, tenant: TenantRef, now: datetime) -> AccessToken:
         raise InvalidTokenError("the token is not one of this server's") from error
     token = _parse(claims, tenant)
     if token.expires_at <= now:
-        raise InvalidTokenError(
-            "the token has expired", is_expired=True, client_id=token.client_id
-        )
+        raise InvalidTokenError("the token has expired", is_expired=True, client_id=token.client_id)
     if (token.issued_at - now).total_seconds() > CLOCK_SKEW_SECONDS:
         raise InvalidTokenError("the token is from the future")
     if (token.expires_at - token.issued_at).total_seconds() > MAX_LIFE_SECONDS:
@@ -208,9 +206,7 @@ async def aauthenticate(raw: str, *, tenant: TenantRef, audience: str) -> Access
     if is_dead_here(token):
         raise InvalidTokenError("the access was ended", client_id=token.client_id)
     if token.expires_at <= timezone.now():
-        raise InvalidTokenError(
-            "the token has expired", is_expired=True, client_id=token.client_id
-        )
+        raise InvalidTokenError("the token has expired", is_expired=True, client_id=token.client_id)
     return token
 
 

@@ -183,9 +183,7 @@ class RefreshToken(TenantModel, AbstractRefreshToken):
     resource = None
 
     class Meta(TenantModel.Meta):
-        constraints = [
-            models.UniqueConstraint(fields=["token"], name="refresh_token_once")
-        ]
+        constraints = [models.UniqueConstraint(fields=["token"], name="refresh_token_once")]
 
 
 class RevokedToken(TenantModel):
