@@ -9,7 +9,8 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from smart.policy.compartment import TABLE, subjects_of
+from smart.policy import links
+from smart.policy.compartment import CLOSED, TABLE, subjects_of
 from smart.policy.facts import AnyOf, Deny
 from smart.policy.references import Bases, Naming, bases_of
 from smart.policy.request import FhirInteraction, FhirRequest
@@ -140,7 +141,7 @@ def _bad_reference(
     A URL that stands there already, as what it is now, may stay: it opens nothing that it did not
     open before.
     """
-    stood, stood_urls = references_of(before), _members(before, "url")
+    stood, stood_links = references_of(before), _members(before, *links.MEMBERS)
     contained = resource.get("contained")
     local = {
         str(one.get("id")): str(one.get("resourceType"))
@@ -150,8 +151,8 @@ def _bad_reference(
     for node in _objects(resource):
         if _is_reference(node) and (bad := _problem(node, patient, bases, local, stood)):
             return bad
-        url = node.get("url")
-        if isinstance(url, str) and url not in stood_urls and bases.resolve(url) is not None:
+        new_links = _members_of(node, *links.MEMBERS) - stood_links
+        if any(links.leads_here(one, bases) for one in new_links):
             return "A link to a resource of this server cannot be written; use a reference."
     return None
 
@@ -172,10 +173,13 @@ def references_of(value: object) -> frozenset[str]:
     return _members(value, "reference")
 
 
-def _members(value: object, name: str) -> frozenset[str]:
-    """The text that members of a name have, wherever they are."""
-    found = (node.get(name) for node in _objects(value))
-    return frozenset(one for one in found if isinstance(one, str))
+def _members(value: object, *names: str) -> frozenset[str]:
+    """The text that members of some names have, wherever they are."""
+    return frozenset(one for node in _objects(value) for one in _members_of(node, *names))
+
+
+def _members_of(node: dict[str, Any], *names: str) -> frozenset[str]:
+    return frozenset(one for name in names if isinstance(one := node.get(name), str))
 
 
 def strings_of(value: object) -> Iterator[str]:
@@ -208,6 +212,8 @@ def _problem(
     is_new = isinstance(literal, str) and not literal.startswith("#") and literal not in stood
     if is_new and not _is_relative(str(literal), bases):
         return "References are written as [type]/[id]: no URLs, URNs, versions or searches."
+    if is_new and str(literal).partition("/")[0] in CLOSED:
+        return "The resource refers to one that may tell about several people."
     named = bases.patient_named(reference, local)
     if named is Naming.NOBODY or named == patient:
         return None

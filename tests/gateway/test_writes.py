@@ -147,6 +147,11 @@ def test_an_attempt_on_another_record_is_told_in_that_record(ward, john):
         {"extension": [{"url": "https://x.example", "valueReference": JANES}]},
         {"component": [{"code": {}, "extension": [{"url": "x", "valueReference": JANES}]}]},
         {"extension": [{"url": "x", "valueAttachment": {"url": "Binary/of-jane"}}]},
+        {"extension": [{"url": "x", "valueAttachment": {"url": "Observation?patient=790"}}]},
+        {"extension": [{"url": "x", "valueUri": "Observation/of-jane#x"}]},
+        {"extension": [{"url": "x", "valueCanonical": "Patient/790/$everything"}]},
+        {"hasMember": [{"reference": "Group/janes-family"}]},
+        {"focus": [{"reference": "Person/jane"}]},
     ],
 )
 def test_no_reference_leads_to_another_patient_or_off_the_server(ward, john, members):
