@@ -11,9 +11,19 @@ from django.conf import settings
 Address = IPv4Address | IPv6Address
 
 MAX_URL_LENGTH = 16_384
-# IPv6 forms that carry an IPv4 address to somewhere else: 6to4, Teredo, NAT64 (also local).
-_CARRIERS = tuple(
-    ip_network(text) for text in ("2002::/16", "2001::/32", "64:ff9b::/96", "64:ff9b:1::/48")
+# What Python calls global, and is not: IPv6 forms that carry an IPv4 address to somewhere else
+# (IPv4-compatible, 6to4 and its relays, Teredo, NAT64, also local), and site-local addresses.
+_NOT_GLOBAL = tuple(
+    ip_network(text)
+    for text in (
+        "::/96",
+        "2002::/16",
+        "192.88.99.0/24",
+        "2001::/32",
+        "64:ff9b::/96",
+        "64:ff9b:1::/48",
+        "fec0::/10",
+    )
 )
 
 
@@ -145,8 +155,8 @@ def check_address(address: Address) -> None:
     address = _unmapped(address)
     if any(address in network for network in settings.EGRESS_NETWORKS):
         return
-    carried = any(address in network for network in _CARRIERS)
-    if carried or not address.is_global or address.is_multicast:
+    is_left_out = any(address in network for network in _NOT_GLOBAL)
+    if is_left_out or not address.is_global or address.is_multicast:
         raise OutboundError(Kind.REFUSED, "The address is not public.")
 
 
