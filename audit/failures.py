@@ -12,7 +12,11 @@ _OF_A_ROW = (
     psycopg.IntegrityError,
 )
 #: A server that became a standby, and transactions that met another: a new session may succeed.
-_OF_A_SESSION = (errors.ReadOnlySqlTransaction, errors.TransactionRollback)
+_OF_A_SESSION = (
+    errors.ReadOnlySqlTransaction,
+    errors.DeadlockDetected,
+    errors.SerializationFailure,
+)
 
 
 def is_of_a_row(error: Exception) -> bool:
