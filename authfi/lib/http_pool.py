@@ -5,19 +5,16 @@ one of the judged addresses, whatever the name would lead to a moment later.
 """
 
 import asyncio
-import socket
 import ssl
 from collections import deque
 from functools import lru_cache
-from ipaddress import ip_address
 
 import aiohappyeyeballs
-from aiohappyeyeballs import AddrInfoType
 from django.conf import settings
 
-from authfi.lib import egress
 from authfi.lib.egress import Origin
 from authfi.lib.http_connection import Connection
+from authfi.lib.http_names import Names
 
 #: Until the next address of a name is tried beside the last one (RFC 8305 5).
 _NEXT_ADDRESS_SECONDS = 0.25
@@ -45,6 +42,7 @@ class Pool:
         self._busy: dict[str, int] = {}
         self._all_busy = 0
         self._open: set[Connection] = set()
+        self._names = Names()
         self._emptied = asyncio.Event()
         self._waiting: deque[tuple[Origin, asyncio.Future[None]]] = deque()
 
@@ -90,7 +88,7 @@ class Pool:
         return None
 
     async def _connect(self, origin: Origin) -> Connection:
-        addresses = await _judged(origin)
+        addresses = await self._names.judged(origin)
         self._make_room()
         try:
             sock = await aiohappyeyeballs.start_connection(
@@ -174,29 +172,3 @@ class Pool:
             idle.remove(connection)
         if idle is not None and not idle:
             del self._idle[connection.origin.name]
-
-
-async def _judged(origin: Origin) -> list[AddrInfoType]:
-    """Where to connect to: all addresses of the name, of which none may be a private one (O19).
-
-    Raises OutboundError (refused), OSError.
-    """
-    if origin.address is not None:  # judged with its URL
-        return [_address(str(origin.address), origin.port)]
-    if origin.is_local:
-        return [_address("127.0.0.1", origin.port), _address("::1", origin.port)]
-    found = await asyncio.get_running_loop().getaddrinfo(
-        origin.host, origin.port, type=socket.SOCK_STREAM
-    )
-    addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
-    for address in addresses:
-        egress.check_address(ip_address(address.partition("%")[0]))
-    if not addresses:
-        raise OSError("the name has no address")
-    return [_address(address, origin.port) for address in addresses]
-
-
-def _address(address: str, port: int) -> AddrInfoType:
-    if ":" in address:
-        return (socket.AF_INET6, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (address, port, 0, 0))
-    return (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (address, port))
