@@ -26,6 +26,8 @@ from authfi.lib import tenancy
 LIFE = timedelta(days=90)
 #: So many are remembered of a person; beyond that the one not used for longest falls.
 MOST = 20
+#: The key of no person.
+NOBODY = UUID(int=0)
 _VALUE = re.compile(r"[0-9a-f]{64}")
 
 
@@ -40,11 +42,6 @@ def find(user_id: UUID, browser: str) -> KnownDevice | None:
     if not browser:
         return None
     return _live(browser).filter(user_id=user_id).first()
-
-
-def of_anybody(browser: str) -> KnownDevice | None:
-    """The oldest device that a browser with that value is."""
-    return _live(browser).order_by("created_at", "pk").first() if browser else None
 
 
 def remember(request: HttpRequest, user: User) -> None:

@@ -72,23 +72,17 @@ def person(request: HttpRequest) -> User | None:
     return request.user if isinstance(request.user, User) else None
 
 
-def authenticate(email: str, password: str, browser: str = "") -> User | None:
-    """The active person whose password it is; a failure is recorded, and tells the same to all.
-
-    `browser` is what `devices.value_of` gives. Raises passwords.BusyError, AuditUnavailableError.
-    """
+def whose(email: str) -> User | None:
+    """The person who may sign in with that address; costs the same for all (V2)."""
     user = find_by_email(email)
-    known = user if user and user.is_active else None
-    if is_password_of(known, password, browser):
-        return known
-    return None
+    return user if user and user.is_active else None
 
 
 def is_password_of(user: User | None, password: str, browser: str = "") -> bool:
     """Is it the person's password, and may it be tried now? A failure is counted and recorded.
 
-    Whoever it is and whatever the answer, a password is hashed (V2, N6). Raises
-    passwords.BusyError, AuditUnavailableError.
+    Whoever it is and whatever the answer, a password is hashed (V2, N6). `browser` is what
+    `devices.value_of` gives. Raises passwords.BusyError, AuditUnavailableError.
     """
     with throttling.attempt(user, throttling.PASSWORD, browser) as attempt:
         if passwords.verify(user, password):

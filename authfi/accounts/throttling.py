@@ -15,7 +15,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from uuid import UUID
 
 from django.db import IntegrityError
 from django.db.models import F, QuerySet
@@ -30,7 +29,6 @@ PASSWORD, TOTP = "password", "totp"
 DELAYED_AT, DISABLED_AT = 5, 50
 FIRST_DELAY, LONGEST_DELAY = timedelta(seconds=30), timedelta(hours=1)
 _TRIES = 5
-_NOBODY = UUID(int=0)
 
 
 @dataclass(slots=True)
@@ -65,7 +63,7 @@ def attempt(user: User | None, authenticator: str, browser: str = "") -> Iterato
     `browser` is what `devices.value_of` gives. With nobody as many statements are sent, so that
     the time does not tell who has an account.
     """
-    device = devices.find(user.pk if user else _NOBODY, browser)
+    device = devices.find(user.pk if user else devices.NOBODY, browser)
     made = _claimed(Attempt(user, authenticator, device))
     try:
         yield made
@@ -151,7 +149,7 @@ def _new_row(user: User, made: Attempt) -> AuthenticatorFailures:
 
 def _rows(made: Attempt) -> QuerySet[AuthenticatorFailures]:
     return AuthenticatorFailures.objects.filter(
-        user_id=made.user.pk if made.user else _NOBODY,
+        user_id=made.user.pk if made.user else devices.NOBODY,
         authenticator=made.authenticator,
         device=made.device,
     )

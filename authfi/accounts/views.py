@@ -11,12 +11,20 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
 from audit import events, record
-from authfi.accounts import devices, passwords, people, sessions, signin, stepup, throttling
+from authfi.accounts import (
+    devices,
+    network_limit,
+    passwords,
+    people,
+    sessions,
+    signin,
+    stepup,
+    throttling,
+)
 from authfi.accounts.decorators import signed_in
 from authfi.accounts.forms import CodeForm, LoginForm, PasswordForm
 from authfi.accounts.mfa import totp
 from authfi.accounts.models import CONSOLE_ROLES, User
-from authfi.accounts.network_limit import count_failure, limited
 from authfi.lib.transaction import transaction
 from tenants import pages
 
@@ -48,7 +56,6 @@ def sign_in_page(view: View) -> View:
 
 @sign_in_page
 @stepup.allow_form_action
-@limited
 def login(request: HttpRequest) -> HttpResponse:
     """E-mail and password; leads on to the code, or to `next`."""
     next_url = _next(request)
@@ -58,21 +65,14 @@ def login(request: HttpRequest) -> HttpResponse:
     else:
         form = LoginForm(request.POST)
         if form.is_valid():
-            found = signin.authenticate(
-                form.cleaned_data["email"],
-                form.cleaned_data["password"],
-                devices.value_of(request),
-            )
-            if found:
-                return _after_password(request, found, next_url)
-            count_failure(request)
+            if answer := _try_password(request, form, next_url):
+                return answer
             form.add_error(None, _("The e-mail address or the password is wrong."))
     return render(request, "accounts/login.html", {"form": form, "next": next_url})
 
 
 @sign_in_page
 @stepup.allow_form_action
-@limited
 def mfa(request: HttpRequest) -> HttpResponse:
     """The code of the authenticator app: completes a sign-in, or makes one stronger."""
     next_url = _next(request)
@@ -84,10 +84,13 @@ def mfa(request: HttpRequest) -> HttpResponse:
         return _no_second_factor(request)
     form = CodeForm(request.POST if request.method == "POST" else None)
     if form.is_bound and form.is_valid():
+        counted = network_limit.counted_as(request, user)
+        if refusal := network_limit.refusal(request, counted):
+            return refusal
         if signin.is_code_of(user, form.cleaned_data["code"], devices.value_of(request)):
             _complete(request, user, half)
             return HttpResponseRedirect(stepup.next_or_home(next_url))
-        count_failure(request)
+        network_limit.count_failure(counted)
         form.add_error("code", _why_not(user, devices.value_of(request)))
     return render(request, "accounts/mfa.html", {"form": form, "next": next_url})
 
@@ -125,6 +128,19 @@ def home(request: HttpRequest) -> HttpResponse:
 def _next(request: HttpRequest) -> str:
     wanted = request.POST.get("next") or request.GET.get("next", "")
     return wanted if stepup.is_safe_next(wanted) else ""
+
+
+def _try_password(request: HttpRequest, form: LoginForm, next_url: str) -> HttpResponse | None:
+    """What follows on e-mail and password; None where they are wrong, which is counted."""
+    user = signin.whose(form.cleaned_data["email"])
+    counted = network_limit.counted_as(request, user)
+    if refusal := network_limit.refusal(request, counted):
+        return refusal
+    is_right = signin.is_password_of(user, form.cleaned_data["password"], devices.value_of(request))
+    if user and is_right:
+        return _after_password(request, user, next_url)
+    network_limit.count_failure(counted)
+    return None
 
 
 def _after_password(request: HttpRequest, user: User, next_url: str) -> HttpResponse:

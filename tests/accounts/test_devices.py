@@ -330,16 +330,42 @@ def test_strangers_in_the_same_network_do_not_keep_a_known_browser_out(counted_w
     assert give_password(known, pat).status_code == 302
 
 
-@pytest.mark.spec("V1")
-def test_a_known_browser_tries_as_few_accounts_in_a_minute_as_a_network(counted_ward, trail):
-    pat, others = counted_ward(), [counted_ward() for _ in range(11)]
+@pytest.mark.spec("V1", "V2")
+def test_a_known_browser_is_one_of_its_network_at_other_peoples_accounts(counted_ward, trail):
+    pat, others = counted_ward(), [counted_ward() for _ in range(9)]
     known = a_known_browser(pat)
-    statuses = [give_password(known, one, password="wrong").status_code for one in others]
+    emails = [*(one.email for one in others), "nobody@mercy.example", "no-one@mercy.example"]
+    statuses = [
+        give_password(known, pat, email=email, password="wrong").status_code for email in emails
+    ]
     assert statuses == [200] * 10 + [429]
-    assert give_password(Client(), others[-1]).status_code == 302, "the network is not to blame"
+    assert give_password(known, others[0]).status_code == 429
+    assert give_password(Client(), others[0]).status_code == 429
     [(_, _, details)] = trail(pat.tenant, "audit.anomaly")
+    assert details["key"] == "127.0.0.1"
+    assert give_password(known, pat).status_code == 302, "its own person's account"
+
+
+@pytest.mark.spec("V1")
+def test_an_account_of_ones_own_buys_no_tries_at_those_of_others(counted_ward):
+    mallory, others = counted_ward(), [counted_ward() for _ in range(10)]
+    browsers, statuses = [a_known_browser(mallory) for _ in range(3)], []
+    for known in browsers:
+        statuses += [give_password(known, one, password="wrong").status_code for one in others]
+    assert statuses == [200] * 10 + [429] * 20
+
+
+@pytest.mark.spec("V1")
+def test_a_known_browser_fails_as_seldom_in_a_minute_as_a_network(counted_ward, trail):
+    pat = counted_ward()
+    known = a_known_browser(pat)
     with tenancy.bind(pat.tenant):
-        assert details["key"] == f"device {KnownDevice.objects.get(user=pat.user).pk}"
+        device = KnownDevice.objects.get(user=pat.user)
+    statuses = [give_password(known, pat, password="wrong").status_code for _ in range(11)]
+    assert statuses == [200] * 10 + [429]
+    assert give_password(Client(), pat).status_code == 302, "the network is not to blame"
+    [(_, _, details)] = trail(pat.tenant, "audit.anomaly")
+    assert details["key"] == f"device {device.pk}"
 
 
 def test_a_device_that_ends_during_an_attempt_is_as_unknown(ward, monkeypatch):
