@@ -13,9 +13,9 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from audit.models import AuditEvent
-from authfi.accounts import passwords, people, signin, throttling
+from authfi.accounts import devices, passwords, people, signin, throttling
 from authfi.accounts.mfa import totp
-from authfi.accounts.models import AuthenticatorFailures
+from authfi.accounts.models import AuthenticatorFailures, KnownDevice
 from authfi.lib import tenancy
 from tenants import limits, policies
 from tests.cast import (
@@ -221,6 +221,78 @@ def test_neither_waiting_nor_a_foreign_browser_nor_a_first_attempt_is_told_by_st
     assert statements_of(ada.email, "ab" * 32) == with_cookie
     AuthenticatorFailures.objects.filter(user=ada.user).update(disabled_at=timezone.now())
     assert statements_of(ada.email) == nobodys, "disabled"
+
+
+def fail_at(client, person, clock, times):
+    """Over days, whenever it is allowed."""
+    for _ in range(times):
+        assert give_password(client, person, password="wrong").status_code == 200
+        clock.shift(3600)
+
+
+@pytest.mark.spec("N6", "D18")
+def test_a_hundred_at_all_places_together_disable_the_password_everywhere(mercy, trail, clock):
+    policies_of(mercy, trusted_networks=["127.0.0.0/8"], patient_mfa=False)
+    pat = a_person(mercy, "patient", mfa=False)
+    ward_pc, phone, tablet, stranger = Client(), Client(), Client(), Client()
+    for known in (ward_pc, phone, tablet):
+        sign_in(known, pat)
+    fail_at(stranger, pat, clock, 60)
+    fail_at(ward_pc, pat, clock, 45)
+    fail_at(phone, pat, clock, 4)
+    assert give_password(tablet, pat).status_code == 302, "strangers 50, two browsers 49"
+    fail_at(phone, pat, clock, 1)
+    for browser in (stranger, ward_pc, phone, tablet):
+        assert give_password(browser, pat).status_code == 200
+        fail_at(browser, pat, clock, 1)
+    failed = [details["reason"] for code, _, details in trail(mercy) if code == "auth.login.fail"]
+    assert failed.count("wrong secret") == 100
+    [told] = [one for _, _, one in trail(mercy, "auth.lock") if "everywhere" in one["reason"]]
+    assert (told["reason"], told["failures"], told["device"]) == (
+        "password disabled everywhere",
+        100,
+        "all",
+    )
+    with tenancy.bind(mercy):
+        assert throttling.wait_seconds(pat.user, throttling.PASSWORD, "ab" * 32) is None
+        people.change_password(user=pat.user, password="other kettles sing at ten", actor=ADMIN)
+    assert give_password(Client(), pat, password="other kettles sing at ten").status_code == 302
+
+
+def known_browsers_of(person, number):
+    """What each is known by."""
+    values = [secrets.token_hex(32) for _ in range(number)]
+    for value in values:
+        KnownDevice.objects.create(
+            user=person.user,
+            key_digest=devices.digest(value),
+            expires_at=timezone.now() + devices.LIFE,
+        )
+    return values
+
+
+@pytest.mark.spec("N6", "D18")
+def test_a_hundred_stay_a_hundred_at_many_places_at_the_same_time(ada, bound):
+    values, opened, barrier = known_browsers_of(ada, 12), [], threading.Barrier(12)
+    spent = AuthenticatorFailures.objects.filter(user=ada.user, authenticator="password")
+    spent.update(failures=95, last_failed_at=NOON - timedelta(days=1))
+
+    def guess(value):
+        barrier.wait()
+        try:
+            with tenancy.bind(bound), throttling.attempt(ada.user, "password", value) as made:
+                opened.append(made.is_open)
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(12) as pool:
+        list(pool.map(guess, values))
+    assert sum(opened) <= 5
+    assert throttling.is_disabled(ada.user, throttling.PASSWORD)
+    KnownDevice.objects.all().delete()
+    [new] = known_browsers_of(ada, 1)
+    assert throttling.wait_seconds(ada.user, throttling.PASSWORD, new) is None
+    assert not try_password(ada.email, ada.password, new), "though its failures went with them"
 
 
 @pytest.fixture
