@@ -8,9 +8,13 @@ import asyncio
 import select
 from collections.abc import Callable
 from typing import Any
+from uuid import UUID
 
 from authfi.lib.egress import Kind, Origin
 from authfi.lib.http_answer import Answer
+
+#: The server and the tenant that a busy connection is counted for.
+Claim = tuple[str, UUID | None]
 
 #: How long a connection waits for its next request, and how long it is used at all: its address
 #: was judged when it was opened.
@@ -33,6 +37,7 @@ class Connection(asyncio.Protocol):
         on_lost: Callable[["Connection"], None],
     ) -> None:
         self.origin = origin
+        self.claim: Claim = (origin.name, None)  # the pool's, of each request anew
         self.answer: Answer | None = None
         self.is_used = self.is_over = False
         self._on_free = on_free

@@ -8,12 +8,14 @@ import asyncio
 import ssl
 from collections import deque
 from functools import lru_cache
+from uuid import UUID
 
 import aiohappyeyeballs
 from django.conf import settings
 
+from authfi.lib import tenancy
 from authfi.lib.egress import Origin
-from authfi.lib.http_connection import Connection
+from authfi.lib.http_connection import Claim, Connection
 from authfi.lib.http_names import Names
 
 #: Until the next address of a name is tried beside the last one (RFC 8305 5).
@@ -36,23 +38,25 @@ class Pool:
 
     def __init__(self) -> None:
         self._most = max(1, settings.UPSTREAM_CONNECTIONS)
-        # One silent server leaves room for the others.
+        # One silent server leaves room for the others, and so does one tenant with many.
         self._most_of_one = max(1, self._most // 2)
         self._idle: dict[str, list[Connection]] = {}
-        self._busy: dict[str, int] = {}
+        self._busy: dict[str | UUID | None, int] = {}  # by server and by tenant
         self._all_busy = 0
         self._open: set[Connection] = set()
         self._names = Names()
         self._emptied = asyncio.Event()
-        self._waiting: deque[tuple[Origin, asyncio.Future[None]]] = deque()
+        self._waiting: deque[tuple[Claim, asyncio.Future[None]]] = deque()
 
     def ready(self, origin: Origin) -> Connection | None:
         """A kept connection, if there is one and nobody waits."""
-        if self._waiting or not self._has_room(origin):
+        claim = _claim(origin)
+        if self._waiting or not self._has_room(claim):
             return None
         connection = self._kept(origin)
         if connection is not None:
-            self._count(origin, 1)
+            connection.claim = claim
+            self._count(claim, 1)
         return connection
 
     async def take(self, origin: Origin, *, is_new: bool, ends_at: float) -> Connection:
@@ -60,14 +64,17 @@ class Pool:
 
         Raises OutboundError (refused), TimeoutError, OSError.
         """
+        claim = _claim(origin)
         async with asyncio.timeout_at(ends_at):
-            await self._turn(origin)
+            await self._turn(claim)
             try:
                 kept = None if is_new else self._kept(origin)
-                return kept or await self._connect(origin)
+                connection = kept or await self._connect(origin)
             except BaseException:
-                self._count(origin, -1)
+                self._count(claim, -1)
                 raise
+            connection.claim = claim
+            return connection
 
     async def close(self) -> None:
         """End all connections."""
@@ -115,16 +122,22 @@ class Pool:
 
     # Who may go
 
-    def _has_room(self, origin: Origin) -> bool:
-        return self._all_busy < self._most and self._busy.get(origin.name, 0) < self._most_of_one
+    def _has_room(self, claim: Claim) -> bool:
+        server, tenant = claim
+        busy, most = self._busy, self._most_of_one
+        return (
+            self._all_busy < self._most
+            and busy.get(server, 0) < most
+            and busy.get(tenant, 0) < most
+        )
 
-    async def _turn(self, origin: Origin) -> None:
+    async def _turn(self, claim: Claim) -> None:
         """Wait until there is room, and count as busy; who came first goes first."""
-        if not self._waiting and self._has_room(origin):
-            self._count(origin, 1)
+        if not self._waiting and self._has_room(claim):
+            self._count(claim, 1)
             return
         turn = asyncio.get_running_loop().create_future()
-        self._waiting.append((origin, turn))
+        self._waiting.append((claim, turn))
         self._call_next()
         try:
             await turn
@@ -132,27 +145,27 @@ class Pool:
             if turn.cancelled():
                 self._waiting = deque(one for one in self._waiting if one[1] is not turn)
             else:  # its turn had come already
-                self._count(origin, -1)
+                self._count(claim, -1)
             raise
 
     def _call_next(self) -> None:
         """Let all go for whom there is room; they count as busy from now on."""
         waiting, self._waiting = self._waiting, deque()
-        for origin, turn in waiting:
-            if not self._has_room(origin):
-                self._waiting.append((origin, turn))
+        for claim, turn in waiting:
+            if not self._has_room(claim):
+                self._waiting.append((claim, turn))
             elif not turn.done():
-                self._count(origin, 1)
+                self._count(claim, 1)
                 turn.set_result(None)
 
-    def _count(self, origin: Origin, change: int) -> None:
+    def _count(self, claim: Claim, change: int) -> None:
         self._all_busy += change
-        name = origin.name
-        busy = self._busy.get(name, 0) + change
-        if busy:
-            self._busy[name] = busy
-        else:
-            del self._busy[name]
+        for one in claim:
+            busy = self._busy.get(one, 0) + change
+            if busy:
+                self._busy[one] = busy
+            else:
+                del self._busy[one]
         if change < 0 and self._waiting:
             self._call_next()
 
@@ -161,7 +174,7 @@ class Pool:
     def _free(self, connection: Connection) -> None:
         if not connection.is_over:
             self._idle.setdefault(connection.origin.name, []).append(connection)
-        self._count(connection.origin, -1)
+        self._count(connection.claim, -1)
 
     def _lost(self, connection: Connection) -> None:
         self._open.discard(connection)
@@ -172,3 +185,7 @@ class Pool:
             idle.remove(connection)
         if idle is not None and not idle:
             del self._idle[connection.origin.name]
+
+
+def _claim(origin: Origin) -> Claim:
+    return origin.name, tenancy.bound_id()

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from authfi.lib import http_connection, outbound
+from authfi.lib import http_connection, outbound, tenancy
 from authfi.lib.egress import Kind, OutboundError
 from authfi.lib.http_connection import HIGH_WATER
 from authfi.lib.outbound import Limits
@@ -19,11 +19,42 @@ async def _closed():
     await outbound.close()
 
 
+async def answered(server, tenant):
+    with tenancy.bind(tenant):
+        return (await ask(server)).status
+
+
 @pytest.mark.spec("V3", "V7")
-async def test_one_server_takes_half_of_the_connections_and_others_the_rest(settings):
+async def test_one_tenant_takes_half_of_the_connections_whatever_servers_it_names(
+    settings, mercy, lakeside
+):
+    settings.UPSTREAM_CONNECTIONS = 4
+    async with serve(silence) as one, serve(silence) as two, serve(ok()) as other:
+        with tenancy.bind(mercy):
+            held = [asyncio.create_task(ask(server)) for server in (one, two)]
+            while not (one.asked and two.asked):
+                await asyncio.sleep(0.001)
+            assert await failed(other, limits=Limits(0.05, 5)) is Kind.TIMEOUT
+        assert await answered(other, lakeside) == 200
+        assert await answered(other, None) == 200
+        held.pop().cancel()
+        assert await answered(other, mercy) == 200  # on the connection that Lakeside opened
+        assert other.numbers == [1, 1, 1]
+        held.pop().cancel()
+        await asyncio.gather(one.ended.wait(), two.ended.wait())
+    assert (pool()._all_busy, pool()._busy, len(pool()._waiting)) == (0, {}, 0)
+
+
+@pytest.mark.spec("V3", "V7")
+async def test_one_server_takes_half_of_the_connections_and_others_the_rest(
+    settings, mercy, lakeside
+):
     settings.UPSTREAM_CONNECTIONS = 4
     async with serve(silence) as silent, serve(ok()) as other:
-        held = [asyncio.create_task(ask(silent, limits=Limits(0.4, 5))) for _ in range(2)]
+        held = []
+        for tenant in (mercy, lakeside):
+            with tenancy.bind(tenant):
+                held.append(asyncio.create_task(ask(silent, limits=Limits(0.4, 5))))
         while len(silent.asked) < 2:
             await asyncio.sleep(0.001)
         waiting = [asyncio.create_task(failed(silent, limits=Limits(0.05, 5))) for _ in range(3)]
@@ -40,10 +71,13 @@ async def test_one_server_takes_half_of_the_connections_and_others_the_rest(sett
 
 
 @pytest.mark.spec("V7")
-async def test_all_who_wait_get_their_turn(settings):
+async def test_all_who_wait_get_their_turn(settings, mercy, lakeside):
     settings.UPSTREAM_CONNECTIONS = 2
     async with serve(ok()) as server:
-        told = [asyncio.create_task(ask(server)) for _ in range(50)]
+        told = []
+        for number in range(50):
+            with tenancy.bind((mercy, lakeside, None)[number % 3]):
+                told.append(asyncio.create_task(ask(server)))
         await asyncio.sleep(0)
         for one in told[::5]:
             one.cancel()
