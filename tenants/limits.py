@@ -36,14 +36,14 @@ GATEWAY = "gateway"
 REFUSALS = "refusals"
 VISITS = "visits"
 
-_Key = tuple[UUID, str, str]
+#: Tenant, limit, what it is counted by, window: a clock that is set back finds its own again.
+_Key = tuple[UUID, str, str, int]
 
 
 @dataclass(slots=True)
 class _Lease:
-    """What this process may still use of a limit in one window; it says nothing of any other."""
+    """What this process may still use of a limit in one window."""
 
-    window: int
     left: int
     is_last: bool = False
     is_told: bool = False
@@ -174,8 +174,7 @@ def _leased(limit: str, key: str) -> _Lease | None:
             if window > _window or len(_leases) > _REMEMBERED:
                 _leases.clear()
                 _window = window
-    lease = _leases.get((tenancy.current().id, limit, key))
-    return lease if lease is not None and lease.window == window else None
+    return _leases.get((tenancy.current().id, limit, key, window))
 
 
 def _present() -> int:
@@ -211,16 +210,14 @@ def _lease(limit: str, key: str) -> int:
     window = _present()
     used = _use(limit, key, window, block)
     granted = block - max(0, used - allowed)
-    place = (tenancy.current().id, limit, key)
+    place = (tenancy.current().id, limit, key, window)
     with _lock:
         former = _leases.get(place)
         left = granted - 1 if granted > 0 else -1
-        lease = _Lease(window, left, is_last=used >= allowed)
-        if former and former.window == window:
+        lease = _leases[place] = _Lease(left, is_last=used >= allowed)
+        if former:
             lease.is_told = former.is_told
             lease.left += max(0, former.left) if granted > 0 else 0
-        if former is None or former.window <= window:
-            _leases[place] = lease
     return 0 if granted > 0 else _until_next()
 
 

@@ -16,6 +16,7 @@ from authfi.lib import database
 from smart import grants, tokens
 from smart.models import Application, Grant
 from smart.scopes.syntax import INTROSPECTION_SCOPE
+from smart.server import client_auth
 from smart.server import introspect as endpoint
 from tenants import limits
 from tests.gateway.asgi import call
@@ -238,6 +239,7 @@ async def test_many_at_once(pat_flow, headers, token, mercy):
 async def test_one_of_a_crowd_asks_the_database_before_the_second_is_over(
     pat_flow, headers, token, hops, monkeypatch
 ):
+    client_auth._known.clear()
     await told(pat_flow, headers, token)
     now = time.monotonic()
     monkeypatch.setattr(time, "monotonic", lambda: now + tokens.LIVE_SECONDS * 0.9)

@@ -172,7 +172,7 @@ def test_what_is_claimed_is_never_kept_as_it_is(mercy, lowered, character):
     sent = claimed if character == "%00" else quote(claimed)
     statuses = statuses_of_public(mercy, sent, 4)
     assert statuses == [401] * 2 + [429] * 2
-    assert max(len(key) for _, _, key in limits._leases) < 100
+    assert max(len(key) for _, _, key, _ in limits._leases) < 100
     [(_, _, details)] = trail(mercy, "audit.anomaly")
     assert len(details["key"]) < 100
 

@@ -196,6 +196,15 @@ def test_a_slow_thread_does_not_undo_what_the_next_minute_has_leased(bound, cloc
     assert again.left == left
 
 
+@pytest.mark.spec("V1")
+def test_a_clock_that_was_ahead_refuses_nobody_when_it_is_set_back(bound, clock, settings):
+    settings.LIMITS = {**settings.LIMITS, limits.TOKEN: 40}
+    clock.shift(timedelta(days=400))
+    limits.take(limits.TOKEN, "app")
+    clock.shift(timedelta(days=-400))
+    assert [limits.take(limits.TOKEN, "app") for _ in range(41)] == [0] * 40 + [50]
+
+
 TAKE = """
 import django; django.setup()
 import sys
