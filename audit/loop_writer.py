@@ -11,6 +11,7 @@ import threading
 from asyncio import AbstractEventLoop, Future, TimerHandle
 from collections import deque
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import psycopg
@@ -24,7 +25,8 @@ from audit.writer import AuditUnavailableError
 
 logger = logging.getLogger(__name__)
 
-#: The server ends a statement after `writer.STATEMENT_SECONDS`; so long we wait for it to say so.
+#: The server ends a statement after `writer.STATEMENT_SECONDS`; so long we wait for it to say so,
+#: and for a connection.
 ANSWER_SECONDS = writer.STATEMENT_SECONDS + 5
 
 _NAME = b"audit_append"
@@ -52,9 +54,6 @@ class LoopWriter:
         self._socket = -1  # kept: libpq forgets it when the server closes it
         self._results: list[pq.abc.PGresult] = []
         self._opening: asyncio.Task[None] | None = None
-        self._made: psycopg.Connection[Any] | None = None  # by a thread, not yet taken over
-        self._is_closed = False
-        self._handing_over = threading.Lock()
         self._is_second_try = False
 
     def submit(self, rows: Sequence[Row]) -> "Future[None]":
@@ -77,11 +76,6 @@ class LoopWriter:
         """Give the connection back; who still waits is told that nothing is known."""
         if self._opening:
             self._opening.cancel()
-        with self._handing_over:
-            self._is_closed = True
-            made = self._made
-        if made is not None:
-            made.close()
         self._disconnect()
         error = RuntimeError("the audit writer was closed")
         for batch in (*self._batches, list(self._jobs)):
@@ -135,27 +129,19 @@ class LoopWriter:
             self._failed(error)
 
     async def _open(self) -> None:
+        making = _Making()
         try:
-            # Not `to_thread`: the connection is nobody's, so it must not follow the bound tenant.
-            await self._loop.run_in_executor(None, self._connect)
+            async with asyncio.timeout(ANSWER_SECONDS):
+                self._connection = await making.connection()
         except Exception as error:  # noqa: BLE001 (callers are told, whatever it is)
             self._failed(error)
             return
+        finally:
+            making.give_up()
         self._opening = None
-        self._connection, self._made = self._made, None
-        if self._connection is not None:
-            self._socket = self._connection.fileno()
-            self._loop.add_reader(self._socket, self._readable)
-            self._start()
-
-    def _connect(self) -> None:
-        """In a thread: a connection for `_open`, unless the writer was closed meanwhile."""
-        made = _connected()
-        with self._handing_over:
-            if not self._is_closed:
-                self._made = made
-                return
-        made.close()
+        self._socket = self._connection.fileno()
+        self._loop.add_reader(self._socket, self._readable)
+        self._start()
 
     def _flush(self) -> None:
         """Send what the socket takes; the rest when it takes more. Raises psycopg.Error."""
@@ -251,6 +237,42 @@ class LoopWriter:
             self._loop.remove_reader(self._socket)
             self._loop.remove_writer(self._socket)
             connection.close()
+
+
+class _Making:
+    """A connection that a thread of its own makes: names and servers may be silent for long."""
+
+    def __init__(self) -> None:
+        self._made: psycopg.Connection[Any] | None = None  # not yet taken over
+        self._is_given_up = False
+        self._handing_over = threading.Lock()
+
+    async def connection(self) -> "psycopg.Connection[Any]":
+        """The connection, which is the caller's to close. Raises psycopg.Error."""
+        thread = ThreadPoolExecutor(1, thread_name_prefix="audit-connect")
+        # Not `to_thread`: the connection is nobody's, so it must not follow the bound tenant.
+        done = asyncio.get_running_loop().run_in_executor(thread, self._make)
+        thread.shutdown(wait=False)
+        made = await done
+        self._made = None
+        return made
+
+    def give_up(self) -> None:
+        """Close the connection, unless it was taken over, now or when it is made."""
+        with self._handing_over:
+            self._is_given_up = True
+            made, self._made = self._made, None
+        if made is not None:
+            made.close()
+
+    def _make(self) -> "psycopg.Connection[Any]":
+        made = _connected()
+        with self._handing_over:
+            if not self._is_given_up:
+                self._made = made
+                return made
+        made.close()
+        return made
 
 
 def _finish(batch: Sequence[_Job], error: Exception | None) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -323,28 +324,76 @@ def test_a_commit_that_fails_behind_its_statement_is_no_success(bound, monkeypat
     assert objects(bound) == []
 
 
+class SlowConnecting:
+    """The first connection of a writer is not made before `go_on`; later ones are as ever."""
+
+    def __init__(self, monkeypatch):
+        self.asked, self.go_on, self.made = threading.Event(), threading.Event(), []
+        self._connected = loop_writer._connected
+        monkeypatch.setattr(loop_writer, "_connected", self._slowly)
+
+    def _slowly(self):
+        if not self.asked.is_set():
+            self.asked.set()
+            assert self.go_on.wait(20)
+        self.made.append(self._connected())
+        return self.made[-1]
+
+
 @pytest.mark.postgres
 def test_a_connection_that_is_made_while_the_writer_closes_is_closed_too(bound, monkeypatch):
-    asked, go_on, made = threading.Event(), threading.Event(), []
-    connected = loop_writer._connected
-
-    def slowly():
-        asked.set()
-        assert go_on.wait(20)
-        made.append(connected())
-        return made[0]
-
-    monkeypatch.setattr(loop_writer, "_connected", slowly)
+    slow = SlowConnecting(monkeypatch)
 
     async def work():
         task = asyncio.create_task(record.arecord(a_read(1)))
-        await until(asked.is_set)
+        await until(slow.asked.is_set)
         loop_writer.stop()
-        go_on.set()
-        return await outcomes([task])
+        slow.go_on.set()
+        told = await outcomes([task])
+        await until(lambda: slow.made and slow.made[0].closed)
+        return told
 
     assert serve(work) == [REFUSED]
-    assert made[0].closed
+
+
+@pytest.mark.postgres
+@pytest.mark.spec("V8")
+def test_a_connection_that_is_not_made_in_time_is_given_up(bound, monkeypatch):
+    slow = SlowConnecting(monkeypatch)
+
+    async def work():
+        with monkeypatch.context() as patch:
+            patch.setattr(loop_writer, "ANSWER_SECONDS", 0.05)
+            async with asyncio.timeout(10):
+                told = await outcomes([record.arecord(a_read(n)) for n in (1, 2)])
+        await record.arecord(a_read(3))
+        slow.go_on.set()
+        await until(lambda: len(slow.made) == 2 and slow.made[1].closed)
+        await record.arecord(a_read(4))
+        return told
+
+    assert serve(work) == [REFUSED, REFUSED]
+    assert objects(bound) == ["Observation/3", "Observation/4"]
+
+
+@pytest.mark.postgres
+@pytest.mark.spec("V8")
+def test_a_connection_is_made_without_the_threads_of_the_loop(bound):
+    go_on = threading.Event()
+
+    async def work():
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(ThreadPoolExecutor(1))
+        holding = loop.run_in_executor(None, go_on.wait, 20)
+        try:
+            async with asyncio.timeout(10):
+                await record.arecord(a_read(1))
+        finally:
+            go_on.set()
+        await holding
+
+    serve(work)
+    assert objects(bound) == ["Observation/1"]
 
 
 def test_a_web_process_starts_and_ends_with_the_writer_its_database_can_have(bound):
