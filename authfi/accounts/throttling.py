@@ -131,8 +131,8 @@ def _claimed(made: Attempt) -> Attempt:
             claimed = claimed.filter(authenticator="")
         if claimed.update(failures=failures + 1, last_failed_at=now) or user is None:
             made.number = failures + 1
-            # Looked at again, so that many devices at once get no more than a hundred; strangers are
-            # one place, and a statement more would tell them that there is such an account (V2).
+            # Read again, so that many devices at once get no more than a hundred. Strangers are one
+            # place, and a statement more would tell them that there is such an account (V2).
             made.total = _counted(made)[1] if made.device else total + 1
             made.is_open = user is not None and made.total <= DISABLED_EVERYWHERE_AT
             return made
