@@ -62,13 +62,21 @@ class Ttl(Generic[K, V]):
     def put(self, key: K, value: V, at: float) -> V:
         """Remember a value that was true at that moment, before it was asked for; it is returned.
 
-        Not where the key was forgotten since.
+        Not where the key was forgotten since, or something newer is known. The very same again
+        does not end a look-up that is under way.
         """
         with self._lock:
             if at < self._forgotten.get(key, self._all_forgotten_at):
                 return value
-            self._drop(key)
-            self._known[key] = Remembered(at, value)
+            known = self._known.get(key)
+            if known and known.at > at:
+                return value
+            found = Remembered(at, value)
+            if known == found:
+                found = self._known.pop(key)
+            else:
+                self._drop(key)
+            self._known[key] = found
             while len(self._known) > self.most:
                 self._drop(next(iter(self._known)))
         return value

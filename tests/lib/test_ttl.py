@@ -40,6 +40,22 @@ def test_a_value_is_as_old_as_the_moment_it_is_true_of(clock):
     assert known.get("a") is None
 
 
+def test_what_is_older_does_not_replace_what_is_newer(clock):
+    known = ttl.Ttl[str, int](3)
+    known.put("a", 2, at=99)
+    assert known.put("a", 1, at=98) == 1
+    assert known.get("a") == (99, 2)
+
+
+def test_the_same_again_does_not_send_a_second_one_to_look_it_up(clock):
+    known = ttl.Ttl[str, int](4)
+    known.put("a", 1, at=100)
+    clock[0] = 103.0
+    assert known.get_unless_due("a") is None
+    known.put("a", 1, at=100)
+    assert known.get_unless_due("a") == (100, 1)
+
+
 def test_what_is_forgotten_is_gone(clock):
     known = ttl.Ttl[str, int](3)
     known.put("a", 1, clock[0])
