@@ -203,7 +203,8 @@ def _any_text(raw: bytes) -> str:
 _TIME = {
     "postgresql": "to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US')",
     "sqlite": "CASE WHEN typeof(at) = 'text' AND length(CAST(at AS BLOB)) IN (19, 26) "
-    "AND substr(at, 11, 1) = ' ' THEN substr(at, 1, 10) || 'T' || substr(at, 12) END",
+    "AND substr(at, 11, 1) = ' ' THEN substr(at, 1, 10) || 'T' || substr(at, 12) "
+    "|| CASE length(at) WHEN 19 THEN '.000000' ELSE '' END END",
 }
 _ID = {
     "postgresql": "id::text",

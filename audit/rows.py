@@ -58,8 +58,9 @@ def time_text(at: int) -> str:
 
 
 def sqlite_time(at: int) -> str:
-    """The same moment as SQLite's column holds it."""
-    return f"{_second(at // 1000).replace('T', ' ')}.{at % 1000:03}000"
+    """The same moment as Django writes and looks for it in SQLite: a whole second without parts."""
+    parts = f".{at % 1000:03}000" if at % 1000 else ""
+    return f"{_second(at // 1000).replace('T', ' ')}{parts}"
 
 
 @lru_cache(maxsize=16)

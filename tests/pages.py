@@ -6,7 +6,7 @@ from urllib.parse import parse_qs
 
 from django.db import connections
 from django.test import Client
-from playwright.sync_api import Page, Request, Route
+from playwright.sync_api import Page, Request, Route, expect
 
 #: Browsers trust it as they trust https.
 ORIGIN = "http://localhost"
@@ -50,7 +50,7 @@ def _fulfil(route: Route, response: Any, within: str) -> None:
 
 def wait_until_gone_on(page: Page) -> None:
     """The page's answer led away from it."""
-    page.wait_for_function("document.title === 'Gone on'")
+    expect(page).to_have_title("Gone on")
 
 
 def is_not_cut_off(page: Page) -> bool:

@@ -1,9 +1,11 @@
 """Both doors of the trail: with the open transaction, or with the group writer (design D7)."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
+import time_machine
 from django.db import transaction as django_transaction
 
 from audit import chain, record, verify, writer
@@ -74,6 +76,21 @@ def test_an_event_is_found_by_its_id_in_its_own_tenant_only(mercy, lakeside):
         assert find_event(UUID(int=2**128 - 1)) is None
     with tenancy.bind(lakeside):
         assert find_event(event.pk) is None
+
+
+@pytest.mark.spec("A2", "A8")
+@pytest.mark.parametrize("milliseconds", [0, 1, 999])
+def test_an_event_is_found_and_verified_whatever_its_part_of_a_second(mercy, milliseconds):
+    second = datetime.now(UTC).replace(microsecond=0)
+    with time_machine.travel(second + timedelta(milliseconds=milliseconds), tick=False):
+        record.record_for(mercy, a_read(1))
+    event = trail(mercy)[-1]
+    assert event.at == second + timedelta(milliseconds=milliseconds)
+    with tenancy.bind(mercy):
+        found = find_event(event.pk)
+        assert found is not None
+        assert found.seq == event.seq
+    assert verify.verify(mercy).broken is None
 
 
 @pytest.mark.spec("A10", "H5")
