@@ -1,11 +1,23 @@
 """People and shortcuts of the account tests."""
 
+from datetime import UTC, datetime
+
 import pytest
+import time_machine
 from django.test import Client
 
 from audit.models import AuditEvent
 from authfi.lib import tenancy
 from tests.cast import a_person, let_patients_sign_in_with_a_password
+
+NOON = datetime(2031, 5, 6, 12, 0, 0, tzinfo=UTC)
+
+
+@pytest.fixture
+def clock():
+    """Time stands still at noon, until the test shifts it."""
+    with time_machine.travel(NOON, tick=False) as traveller:
+        yield traveller
 
 
 @pytest.fixture

@@ -1,10 +1,9 @@
 """Mistakes of strangers do not keep a person out where they signed in before (N6, D18)."""
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
-import time_machine
 from django.test import Client
 
 from audit.events import Actor
@@ -24,15 +23,7 @@ from tests.cast import (
     sign_in,
 )
 
-pytestmark = pytest.mark.spec("N6", "D18")
-
-NOON = datetime(2031, 5, 6, 12, 0, 0, tzinfo=UTC)
-
-
-@pytest.fixture(autouse=True)
-def clock():
-    with time_machine.travel(NOON, tick=False) as traveller:
-        yield traveller
+pytestmark = [pytest.mark.spec("N6", "D18"), pytest.mark.usefixtures("clock")]
 
 
 @pytest.fixture

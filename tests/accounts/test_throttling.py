@@ -3,10 +3,9 @@
 import secrets
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
-import time_machine
 from django.db import connection, connections
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -18,6 +17,7 @@ from authfi.accounts.mfa import totp
 from authfi.accounts.models import AuthenticatorFailures, KnownDevice
 from authfi.lib import tenancy
 from tenants import limits, policies
+from tests.accounts.conftest import NOON
 from tests.cast import (
     ADMIN,
     PASSWORD,
@@ -28,15 +28,7 @@ from tests.cast import (
     sign_in,
 )
 
-pytestmark = pytest.mark.spec("N6")
-
-NOON = datetime(2031, 5, 6, 12, 0, 0, tzinfo=UTC)
-
-
-@pytest.fixture(autouse=True)
-def clock():
-    with time_machine.travel(NOON, tick=False) as traveller:
-        yield traveller
+pytestmark = [pytest.mark.spec("N6"), pytest.mark.usefixtures("clock")]
 
 
 @pytest.fixture
